@@ -1,0 +1,1 @@
+"""Music-genre classification with convolution channel separation and frequency sub-bands aggregation."""
