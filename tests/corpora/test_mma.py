@@ -188,18 +188,12 @@ def test_library_without_a_genre_is_refused(tmp_path):
 # What is drawn
 
 
-def test_everything_but_the_groove_is_the_same_for_every_genre(built):
-    records = [json.loads(line) for line in (built / "manifest.jsonl").read_text().splitlines()]
-    drawn = {
-        genre: [
-            tuple(r[k] for k in ("tempo", "transpose", "progression", "rnd_seed", "gain_db"))
-            for r in records
-            if r["genre"] == genre
-        ]
-        for genre in ("blues", "march")
-    }
-    assert drawn["blues"] == drawn["march"]
-    assert len(set(drawn["blues"])) == 3
+def test_every_clip_has_a_draw_of_its_own(built):
+    names = ("tempo", "transpose", "progression", "rnd_seed", "gain_db")
+    for record in map(json.loads, (built / "manifest.jsonl").read_text().splitlines()):
+        number = 10 * int(record["id"][-5:]) + {"blues": 1, "march": 6}[record["genre"]]
+        drawn = mma_render.draw(5, number)
+        assert [record[name] for name in names] == [getattr(drawn, name) for name in names]
 
 
 def test_draws_are_even_and_independent():
@@ -212,8 +206,11 @@ def test_draws_are_even_and_independent():
         ([d.transpose for d in draws], 12),
         ([d.progression for d in draws], len(mma_render.PROGRESSIONS)),
         ([(d.transpose, d.progression) for d in draws], 12 * len(mma_render.PROGRESSIONS)),
-        # Style files take turns by number: a draw must not depend on the turn either.
-        ([(number % 7, d.transpose) for number, d in enumerate(draws)], 84),
+        # The last digit of a number is the genre, the next ones give the style file's turn.
+        ([(number % 10, d.transpose) for number, d in enumerate(draws)], 120),
+        ([(number % 10, d.progression) for number, d in enumerate(draws)], 120),
+        ([(number % 10, (d.tempo - low) // 9) for number, d in enumerate(draws)], 90),
+        ([(number // 10 % 8, d.progression) for number, d in enumerate(draws)], 96),
     ):
         counts = Counter(values)
         expected = len(draws) / cells

@@ -59,7 +59,7 @@ class _LineTask:
         of = f" of {self.total}" if self.total else ""
         left = ""
         fresh = self.done - self.first
-        if self.total and 0 < fresh and self.done < self.total:
+        if self.total and fresh > 0 and self.done < self.total:
             seconds = (time.monotonic() - self.began) / fresh * (self.total - self.done)
             left = f", about {duration(seconds)} left"
         text = f" ({self.text})" if self.text else ""

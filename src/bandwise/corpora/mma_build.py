@@ -210,7 +210,9 @@ def _make(job: _Job, genre: str, number: int) -> dict[str, Any]:
 
     name = f"{genre}.{number:05d}"
     path = job.target / "audio" / genre / f"{name}.flac"
-    drawn = draw(job.seed, number)
+    # A draw of its own for every clip. Were the same draws repeated in each genre, the clips most alike in tempo, key
+    # and chords would always have another label, and what learns from them would fall below chance.
+    drawn = draw(job.seed, number * len(GENRES) + GENRES.index(genre))
     grooves = candidates(job.schedules[genre], number)
     fixed = {"id": f"{genre}/{name}", "genre": genre, "seconds": job.seconds, **asdict(drawn)}
     if kept := _kept(path, fixed, {groove.address for groove in grooves}):

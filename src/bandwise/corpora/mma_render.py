@@ -1,7 +1,7 @@
 """From one groove to one wave: MMA writes the MIDI file, fluidsynth plays it, and every clip gets one rule of level.
 
-Everything but the groove comes from ``draw``, which is not told the genre: the clips with the same number in
-different genres have the same tempo, key, chords, seed and level, so none of these can give a label away.
+Everything but the groove comes from ``draw``, which knows a clip by its number in the whole set and is not told its
+genre: tempo, key, chords, seed and level are independent draws, so none of them can give a label away.
 """
 
 from __future__ import annotations
@@ -79,11 +79,11 @@ class Draw:
 
 
 def draw(seed: int, number: int) -> Draw:
-    """Draw everything but the groove for the clips with this number, one of each genre.
+    """Draw everything but the groove for one clip.
 
     Args:
         seed: The seed of the whole set.
-        number: The clip's number in its genre, from 0.
+        number: The clip's number in the whole set, from 0.
     """
     # A string seeds by SHA-512, so neighbouring numbers share nothing and every machine agrees.
     source = random.Random(f"mma10/{seed}/{number}")

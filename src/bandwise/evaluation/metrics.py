@@ -20,7 +20,7 @@ def confusion_matrix(labels: NDArray[np.int64], predicted: NDArray[np.int64], cl
 def figures(confusion: NDArray[np.int64]) -> dict[str, Any]:
     """Give accuracy, macro-F1 and per-genre recall of a confusion matrix.
 
-    A genre without clips has no recall (``None``) and is left out of macro-F1, as is one never seen nor predicted.
+    A genre without clips has no recall (``None``) and is left out of macro-F1, even where it was predicted.
     """
     hits = np.diag(confusion).astype(float)
     true, predicted = confusion.sum(axis=1), confusion.sum(axis=0)
@@ -55,6 +55,8 @@ def wilson(hits: int, total: int, level: float = 0.95) -> tuple[float, float]:
     """Give Wilson's interval of a proportion, for one test set of independent clips."""
     from scipy.stats import norm
 
+    if total == 0:
+        return 0.0, 1.0  # nothing was seen, so nothing is ruled out
     z = float(norm.ppf((1 + level) / 2))
     p, d = hits / total, 1 + z * z / total
     centre = (p + z * z / (2 * total)) / d

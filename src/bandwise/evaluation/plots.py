@@ -15,12 +15,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
+from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
@@ -37,11 +38,14 @@ _FALLBACKS = ("Noto Sans CJK KR", "Noto Sans CJK JP", "NanumGothic", "Malgun Got
 def system_name(result: dict[str, Any]) -> str:
     """Name what was run: the system, its size and its changed settings."""
     experiment = result["experiment"]
-    parts = [experiment["system"]]
-    if experiment["size"] != "full":
-        parts.append(f"size {experiment['size']}")
-    parts += [f"{key}={value}" for key, value in experiment["overrides"].items()]
-    return ", ".join(parts)
+    changes = [] if experiment["size"] == "full" else [f"size {experiment['size']}"]
+    changes += [f"{key}={value}" for key, value in experiment["overrides"].items()]
+    return f"{experiment['system']} ({', '.join(changes)})" if changes else str(experiment["system"])
+
+
+def has_epochs(result: dict[str, Any]) -> bool:
+    """Say whether the system is trained in epochs, so that best and last weights differ."""
+    return any(fold.get("history") for fold in result["per_fold"])
 
 
 def confusion_figure(result: dict[str, Any]) -> Figure:
@@ -54,11 +58,12 @@ def confusion_figure(result: dict[str, Any]) -> Figure:
     n = len(names)
     cell = float(np.clip(8 / n, 0.27, 0.55))  # inches
     margin = 0.09 * max(map(len, names))
-    figure = _figure(result, max(cell * n + margin + 0.8, 4.6), cell * n + margin + 1.5, "Confusion matrix")
+    figure = _figure(result, max(cell * n + margin + 0.8, 4.6), cell * n + margin + 1.2, "Confusion matrix")
     axes = figure.add_subplot()
     _style(axes)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    size = float(np.clip(cell * 72 / 3.6, 5.5, 9))
+    digits = max(len(_short_count(int(count))) for count in counts.flat)
+    size = float(np.clip(cell * 72 * 0.85 / (0.7 * digits), 5, 9))
     for (i, j), count in np.ndenumerate(counts):
         if not count:
             continue
@@ -75,14 +80,17 @@ def confusion_figure(result: dict[str, Any]) -> Figure:
     axes.vlines(edges, -0.5, n - 0.5, color=GRID, linewidth=0.6, zorder=0.5)
     axes.set(xlim=(-0.5, n - 0.5), ylim=(n - 0.5, -0.5), aspect="equal")
     small = 9.0 if n <= 16 else 7.5
-    steep = {"rotation": 90} if n > 12 else {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+    steep: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+    if n > 12 or max(map(len, names)) < 5:
+        steep = {"rotation": 90 if n > 12 else 0}
     axes.set_xticks(range(n), names, fontsize=small, parse_math=False, **steep)
     axes.set_yticks(range(n), names, fontsize=small, parse_math=False)
     axes.set_xlabel("predicted genre", color=MUTED)
     axes.set_ylabel("true genre", color=MUTED)
+    axes.set_title("numbers: clips; shade: share of the row", loc="left", fontsize=8.5, color=MUTED)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    return figure
+    return _any_script(figure)
 
 
 def learning_curves_figure(result: dict[str, Any]) -> Figure | None:
@@ -110,7 +118,7 @@ def learning_curves_figure(result: dict[str, Any]) -> Figure | None:
         _style(axes, "both")
         axes.set_title(what, loc="left", fontsize=10, color=INK)
         axes.set_xlabel("epoch", color=MUTED)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=9, steps=[1, 2, 5, 10], integer=True))
     low, high = left.get_ylim()
     left.set_ylim(max(0.0, min(low, 0.0)), high)
     _legend(right, loc="lower right")
@@ -129,19 +137,16 @@ def recall_figure(result: dict[str, Any]) -> Figure:
     _style(axes, "x")
     for place, (_, recall, count) in enumerate(ordered):
         if recall is None:
-            axes.text(1, place, "no test clip", va="center", fontsize=8.5, color=MUTED)
+            axes.text(102, place, "no test clip", va="center", fontsize=8.5, color=MUTED)
             continue
         axes.barh(place, 100 * recall, height=0.68, color=BLUE)
-        axes.text(
-            100 * recall + 1, place, f"{100 * recall:.1f} %  of {count:,}", va="center", fontsize=8.5, color=INK
-        )
+        axes.text(102, place, f"{100 * recall:.1f} % of {count:,}", va="center", fontsize=8.5, color=INK)
     axes.set_yticks(range(len(ordered)), [_shorten(row[0]) for row in ordered], parse_math=False)
     axes.tick_params(axis="y", length=0)
-    # Past 100 there is room for the label of a perfect genre.
-    axes.set(xlim=(0, 122), ylim=(len(ordered) - 0.4, -0.6))
+    axes.set(xlim=(0, 100), ylim=(len(ordered) - 0.4, -0.6))
     axes.set_xticks(range(0, 101, 20))
     axes.set_xlabel("clips of the genre that were recognised (%)", color=MUTED)
-    return figure
+    return _any_script(figure)
 
 
 def folds_figure(result: dict[str, Any]) -> Figure:
@@ -151,22 +156,28 @@ def folds_figure(result: dict[str, Any]) -> Figure:
     axes = figure.add_subplot()
     _style(axes, "y")
     numbers = [fold["fold"] for fold in result["per_fold"]]
+    one, epochs = len(numbers) == 1, has_epochs(result)
+    which = ", best by validation" if epochs else ""
     if best["accuracy_interval"]:
         low, high = (100 * value for value in best["accuracy_interval"])
-        axes.axhspan(low, high, color=BLUE, alpha=0.14, linewidth=0, label="95 % interval of the mean")
-    name = "mean" if len(numbers) > 1 else "accuracy"
-    axes.axhline(100 * best["accuracy_mean"], color=BLUE, linewidth=1.4, label=f"{name}, best by validation")
-    if any(fold.get("history") for fold in result["per_fold"]):
+        label = "95 % interval" if one else "95 % interval of the mean"
+        axes.axhspan(low, high, color=BLUE, alpha=0.14, linewidth=0, label=label)
+    if not one:
+        axes.axhline(100 * best["accuracy_mean"], color=BLUE, linewidth=1.4, label=f"mean{which}")
+    if not one and epochs:
+        dashes: Any = (0, (5, 3))
         mean = 100 * last["accuracy_mean"]
-        axes.axhline(mean, color=ORANGE, linewidth=1.4, linestyle=(0, (5, 3)), label=f"{name}, last epoch")
+        axes.axhline(mean, color=ORANGE, linewidth=1.4, linestyle=dashes, label="mean, last epoch")
+    axes.plot(numbers, 100 * np.array(best["accuracies"]), "o", ms=6.5, color=BLUE, label=f"fold{which}")
+    if epochs:
         values = 100 * np.array(last["accuracies"])
         axes.plot(numbers, values, "D", ms=7, mfc="none", mec=ORANGE, mew=1.5, label="fold, last epoch")
-    values = 100 * np.array(best["accuracies"])
-    axes.plot(numbers, values, "o", ms=6.5, color=BLUE, label="fold, best by validation")
     axes.set_xlim(0.4, count + 0.6)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=20, min_n_ticks=1))
     axes.margins(y=0.12)
-    axes.set_xlabel("fold" if len(numbers) == count else f"fold ({len(numbers)} of {count} are finished)", color=MUTED)
+    axes.set_xlabel(
+        "fold" if len(numbers) == count else f"fold ({len(numbers)} of {count} are finished)", color=MUTED
+    )
     axes.set_ylabel("accuracy (%)", color=MUTED)
     _legend(axes, loc="upper left", bbox_to_anchor=(1.01, 1))
     return figure
@@ -212,8 +223,7 @@ def drawing() -> Iterator[None]:
 
 def _figure(result: dict[str, Any], width: float, height: float, title: str) -> Figure:
     """Begin a figure (sizes in inches) with its title and, where the corpus has one, the caveat as a footer."""
-    figure = Figure((width, height), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)  # type: ignore[union-attr]
+    figure = Figure((width, height), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
     count, finished = result["folds"]["count"], result["folds"]["finished"]
     over = f"{finished} of {count} folds" if finished < count else f"{count} fold{'s' if count > 1 else ''}"
     heading = f"{title}: {system_name(result)} on {result['corpus']['name']}, {over}"
@@ -247,7 +257,9 @@ def _legend(axes: Axes, **place: Any) -> None:
 def _curves(axes: Axes, folds: list[dict[str, Any]], key: str, colour: str, label: str, factor: float) -> None:
     """Draw one quantity: folds thin, their mean thick; epochs without it (not validated) are passed over."""
     lines = [
-        np.array([(epoch["epoch"], factor * epoch[key]) for epoch in fold["history"] if epoch[key] is not None], float)
+        np.array(
+            [(epoch["epoch"], factor * epoch[key]) for epoch in fold["history"] if epoch[key] is not None], float
+        )
         for fold in folds
     ]
     lines = [line[np.isfinite(line).all(axis=1)] for line in lines if len(line)]
@@ -271,11 +283,15 @@ def _short_count(count: int) -> str:
     return str(count) if count < 10_000 else f"{count / 1000:.0f}k"
 
 
+def _any_script(figure: Figure) -> Figure:
+    """Let letters that DejaVu Sans lacks come from another font, where one is installed."""
+    if len(_families()) > 1:
+        for text in figure.findobj(Text):
+            text.set_fontfamily(_families())
+    return figure
+
+
 @cache
 def _families() -> list[str]:
     installed = set(font_manager.get_font_names())
     return ["DejaVu Sans", *[name for name in _FALLBACKS if name in installed]]
-
-
-matplotlib_families = _families
-_ = matplotlib

@@ -16,10 +16,13 @@ from bandwise.corpora.base import Corpus
 from bandwise.errors import BandwiseError
 from bandwise.evaluation.metrics import confusion_matrix, figures, interval_over_folds, wilson
 from bandwise.files import read_json, replacing, write_json
-from bandwise.settings import Experiment, find_row, paper_recipe
+from bandwise.settings import Experiment, Recipe, find_row, paper_recipe
 from bandwise.splits import Folds
 
 PACKAGES = ("bandwise", "torch", "lightning", "numpy", "soundfile", "soxr", "scikit-learn")
+PAPER_TRACKS = {"gtzan": 1_000, "melon": 612_774}
+# Settings of the recipe that may differ beside the published figure: crops from the store are a documented departure.
+TOLERATED = ("crops", "sync_batch_norm")
 
 
 def save_fold(
@@ -66,9 +69,16 @@ def summarise(
         folds: On which folds; some may still be missing from ``fold_results``.
         fold_results: The ``fold.json`` of every finished fold.
         left_out: ``(track id, reason)`` of tracks that could not be read.
+
+    Raises:
+        BandwiseError: No fold is finished.
     """
+    if not fold_results:
+        raise BandwiseError(f"none of the {len(folds)} folds is finished, so there is nothing to sum up")
     row = find_row(experiment.system, "melon" if corpus.content == "mel" else "gtzan")
     differences = protocol_differences(experiment, corpus, folds)
+    if len(fold_results) < len(folds):
+        differences.append(f"only {len(fold_results)} of {len(folds)} folds are finished")
     return {
         "format": 1,
         "experiment": experiment.model_dump(mode="json"),
@@ -79,6 +89,7 @@ def summarise(
             "counts": corpus.counts(),
             "caveat": corpus.caveat,
             "left_out": [list(item) for item in (*corpus.skipped, *left_out)],
+            "groupings": list(corpus.groupings),
         },
         "folds": {
             "count": len(folds),
@@ -112,19 +123,26 @@ def protocol_differences(experiment: Experiment, corpus: Corpus, folds: Folds) -
     differences = []
     if corpus.name != row.corpus:
         differences.append(f"the corpus is {corpus.name}, the paper's is {row.corpus}")
-    if row.system != experiment.system and row.name != experiment.system:
+    elif len(corpus.genres) != row.classes:
+        differences.append(f"{len(corpus.genres)} genres, the paper's {row.corpus} has {row.classes}")
+    elif len(corpus.tracks) < 0.99 * PAPER_TRACKS[row.corpus]:  # a few unreadable files are no other corpus
+        differences.append(f"{len(corpus.tracks):,} tracks of the corpus' {PAPER_TRACKS[row.corpus]:,}")
+    if experiment.system.removesuffix("-as-published") not in (row.system, row.name):
         differences.append(f"{experiment.system} is not in the paper")
     if len(folds) != 10:
         differences.append(f"{len(folds)} folds instead of ten")
     if folds.group:
         differences.append(f"folds grouped by {folds.group}, the paper's are random by song")
+    frontend = row.frontend or corpus.frontend
+    if (experiment.frontend or corpus.frontend) != frontend:
+        differences.append(f"front end {experiment.frontend or corpus.frontend} instead of {frontend}")
     if experiment.size != "full":
         differences.append(f"size {experiment.size}")
     if experiment.overrides:
         differences.append("model settings: " + ", ".join(f"{k}={v}" for k, v in experiment.overrides.items()))
     if row.epochs is not None:
-        recipe = experiment.recipe.model_dump()
-        changed = {k: recipe[k] for k, v in paper_recipe(row).items() if recipe[k] != v and k != "sync_batch_norm"}
+        recipe, published = experiment.recipe.model_dump(), Recipe(**paper_recipe(row)).model_dump()
+        changed = {k: recipe[k] for k, v in published.items() if recipe[k] != v and k not in TOLERATED}
         if changed:
             differences.append("recipe: " + ", ".join(f"{k}={v}" for k, v in changed.items()))
     return differences
@@ -148,6 +166,8 @@ def environment() -> dict[str, Any]:
 
 def _commit() -> str | None:
     here = Path(__file__).resolve().parent
+    if not (here.parents[2] / ".git").exists():  # installed: the checkout around it, if any, is another project's
+        return None
     try:
         top = subprocess.run(
             ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],

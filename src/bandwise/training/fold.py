@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,10 +90,10 @@ def train_fold(material: Material, fold: Fold, directory: Path, progress: Progre
             f"{material.store.meta.width}: choose another --frontend, or set mels={material.store.meta.width}"
         )
     model = build_model(config)
-    module = GenreModule(model, recipe, len(genres), _frontend(material))
+    module = GenreModule(model, recipe, len(genres), frontend_of(material))
     best, recorder = BestWeights(directory), Recorder(recipe, progress)
     trainer = _trainer(experiment, directory, [best, recorder])
-    loaders = _Loaders(material, fold, trainer.world_size, trainer.global_rank)
+    loaders = Loaders(material, fold, trainer.world_size, trainer.global_rank)
     resume = directory / "resume.ckpt"
     began = time.perf_counter()
     try:
@@ -110,10 +110,7 @@ def train_fold(material: Material, fold: Fold, directory: Path, progress: Progre
     seconds = time.perf_counter() - began
     last = predict(module, loaders, fold.test)
     best.restore(model)
-    description = {"system": experiment.system, "size": experiment.size, "frontend": material.frontend}
-    save_bundle(
-        directory, model, config, genres, {**description, **_clip(material), "caveat": material.corpus.caveat}
-    )
+    save_bundle(directory, model, config, genres, _describe(material))
     outcome = Outcome(
         best=predict(module, loaders, fold.test),
         last=last,
@@ -134,7 +131,7 @@ def train_fold(material: Material, fold: Fold, directory: Path, progress: Progre
     return outcome
 
 
-def predict(module: GenreModule, loaders: _Loaders, ids: tuple[str, ...]) -> NDArray[np.float32]:
+def predict(module: GenreModule, loaders: Loaders, ids: tuple[str, ...]) -> NDArray[np.float32]:
     """Give the probabilities of tracks under the recipe's test rule, (N, classes)."""
     classes = len(loaders.material.corpus.genres)
     result = np.zeros((len(ids), classes), np.float32)
@@ -149,10 +146,10 @@ def predict(module: GenreModule, loaders: _Loaders, ids: tuple[str, ...]) -> NDA
     return result
 
 
-class _Loaders:
+class Loaders:
     """Makes the data loaders of one fold."""
 
-    def __init__(self, material: Material, fold: Fold, world: int, rank: int) -> None:
+    def __init__(self, material: Material, fold: Fold, world: int = 1, rank: int = 0) -> None:
         self.material, self.fold, self.world, self.rank = material, fold, world, rank
         recipe = material.experiment.recipe
         self.on_gpu = material.experiment.accelerator != "cpu"
@@ -164,6 +161,7 @@ class _Loaders:
             self.crop, self.scale = frontend.samples(recipe.crop_frames), frontend.hop
 
     def train(self) -> DataLoader[Any]:
+        """Give random crops of the training part."""
         material, recipe = self.material, self.material.experiment.recipe
         batches = CropBatches(material.store, self.fold.train, material.labels(self.fold.train), self.crop)
         plan = EpochPlan(
@@ -172,6 +170,7 @@ class _Loaders:
         return DataLoader(batches, sampler=plan, batch_size=None)
 
     def clips(self, ids: tuple[str, ...]) -> DataLoader[Any]:
+        """Give tracks as the recipe's test rule wants them."""
         material, recipe = self.material, self.material.experiment.recipe
         crops = recipe.test_crops if recipe.test == "crops" else None
         budget = EVALUATION_BUDGET * self.scale
@@ -224,7 +223,8 @@ def _logger(name: str, directory: Path) -> Any:
     return loggers.TensorBoardLogger(directory, name="", version="tensorboard")
 
 
-def _frontend(material: Material) -> torch.nn.Module | None:
+def frontend_of(material: Material) -> torch.nn.Module | None:
+    """Give the front end that the module applies itself: to waves; stored features need none."""
     if material.experiment.recipe.crops != "wave":
         return None
     from bandwise.audio.frontend import create_frontend
@@ -232,10 +232,17 @@ def _frontend(material: Material) -> torch.nn.Module | None:
     return create_frontend(material.frontend)
 
 
-def _clip(material: Material) -> Mapping[str, Any]:
-    """What a classifier needs to know of training: how long the clips were."""
-    lengths = material.store.lengths
-    return {"clip_frames": int(np.median(lengths)) if material.experiment.recipe.crops == "store" else None}
+def _describe(material: Material) -> dict[str, Any]:
+    """What ``config.json`` says beside the network: what a classifier, or a person, needs to know of training."""
+    experiment = material.experiment
+    return {
+        "frontend": material.frontend,
+        "system": experiment.system,
+        "size": experiment.size,
+        "min_frames": experiment.recipe.crop_frames,  # anything shorter is repeated, as in training
+        "corpus": material.corpus.name,
+        "caveat": material.corpus.caveat,
+    }
 
 
 def _device_name() -> str:
