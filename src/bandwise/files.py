@@ -50,7 +50,12 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON document atomically, indented, with non-ASCII kept readable."""
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+    text = json.dumps(value, indent=1, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # names of files that are not UTF-8 hold lone surrogates, which JSON can escape
+        text = json.dumps(value, indent=1)
+    write_text(path, text + "\n")
 
 
 def read_json(path: Path) -> Any:

@@ -13,7 +13,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -115,10 +114,10 @@ def stratified(corpus: Corpus, count: int = 10, *, seed: int = 0, group: str | N
             )
     placeholder = np.zeros(len(labels))
     if group:
-        splitter: Any = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
+        splits = StratifiedGroupKFold(count, shuffle=True, random_state=seed).split(placeholder, labels, groups)
     else:
-        splitter = StratifiedKFold(count, shuffle=True, random_state=seed)
-    parts = [[corpus.tracks[i].id for i in test] for _, test in splitter.split(placeholder, labels, groups)]
+        splits = StratifiedKFold(count, shuffle=True, random_state=seed).split(placeholder, labels)
+    parts = [[corpus.tracks[i].id for i in test] for _, test in splits]
     scheme = f"stratified by genre, {f'grouped by {group}' if group else 'random by track'}, seed {seed}"
     folds = Folds(rotate(parts), scheme, group)
     _check(corpus, folds)

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 System = Annotated[str | None, typer.Option(help="A name from `bandwise systems`, or a row such as '#15'.")]
 CorpusOption = Annotated[str | None, typer.Option(help="kind:/path; kinds are listed by `bandwise data list`.")]
-Out = Annotated[Path | None, typer.Option(help="Folder of the run; the same folder again goes on where it stopped.")]
+Out = Annotated[
+    Path | None, typer.Option("--out", help="Folder of the run; the same folder again goes on where it stopped.")
+]
 Config = Annotated[Path | None, typer.Option(help="Experiment file (YAML, or a run's experiment.json).")]
 Sets = Annotated[
     list[str] | None, typer.Option("--set", help="Any setting, such as recipe.lr=0.002 or overrides.stop=256.")

@@ -17,11 +17,7 @@ from bandwise.errors import BandwiseError
 
 INSTALL = "sudo apt-get install -y --no-install-recommends mma fluidsynth timgm6mb-soundfont"
 
-LIBRARIES = (
-    Path("/usr/share/mma/lib"),
-    Path("/usr/local/share/mma/lib"),
-    Path("/opt/homebrew/share/mma/lib"),
-)
+LIBRARIES = (Path("/usr/share/mma/lib"), Path("/usr/local/share/mma/lib"))
 
 # Genre -> library folder -> style files. The ten genres with enough style files that play bass or chords.
 #   rock     with metal, which has three files of its own.

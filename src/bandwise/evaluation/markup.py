@@ -6,12 +6,12 @@ import html
 import io
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from bandwise.evaluation import plots
+from bandwise.evaluation.phrases import visible
 
 # Colours of the figures that follow the page's light or dark mode.
 _VARIABLES = {plots.INK: "ink", plots.MUTED: "muted", plots.GRID: "line", plots.BLUE: "blue", plots.ORANGE: "orange"}
@@ -25,7 +25,7 @@ class Html(str):
 
 def join(parts: Iterable[object]) -> Html:
     """String parts together, escaping those that are not ``Html``; ``None`` is passed over."""
-    return Html("".join(p if isinstance(p, Html) else html.escape(_visible(str(p))) for p in parts if p is not None))
+    return Html("".join(p if isinstance(p, Html) else html.escape(visible(str(p))) for p in parts if p is not None))
 
 
 def tag(name: str, *children: object, **attributes: str) -> Html:
@@ -40,7 +40,7 @@ def tag(name: str, *children: object, **attributes: str) -> Html:
 
 
 def table(head: Sequence[object], rows: Iterable[Sequence[object]], foot: Sequence[object] | None = None) -> Html:
-    """Make a table that scrolls sideways on narrow screens; the first column names the row, the others are figures."""
+    """Make a table that scrolls sideways on narrow screens; the first column names the row."""
 
     def line(cells: Sequence[object]) -> Html:
         first, *others = cells
@@ -79,13 +79,10 @@ def figure(drawn: Figure, name: str, label: str) -> Html:
     svg = svg[svg.index("<svg") :]
     # Metadata, namespaces and the global style rule mean nothing inside a page, or would leak into it.
     svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r' xmlns(:\w+)?="[^"]*"', "", svg)
-    svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\1{name}-", svg)
-    svg = re.sub(r"(font: [^;\"]*?\d+px) [^;\"]*", r"\1 var(--sans)", svg)
-    for colour, variable in _VARIABLES.items():
-        svg = svg.replace(colour, f"var(--{variable})")
+    # Only inside tags: a genre may be called "#0072b2".
+    svg = re.sub(r"<[^>]*>", lambda match: _follow_page(match[0], name), svg)
     width = round(drawn.get_figwidth() * 72)
-    opening = f'<svg role="img" aria-label="{html.escape(label)}" style="min-width:{min(width, 640)}px" '
+    opening = f'<svg role="img" aria-label="{html.escape(label)}" style="min-width:{min(width, 520)}px" '
     return tag("figure", Html(svg.replace("<svg ", opening, 1)))
 
 
@@ -98,9 +95,13 @@ def page(title: str, *body: object) -> Html:
     return Html(f'<!DOCTYPE html>\n<html lang="en">\n{head}\n{tag("body", tag("main", *body))}\n</html>\n')
 
 
-def _visible(text: str) -> str:
-    """Show characters that a page cannot hold (control characters, lone surrogates of odd file names) as ``\\x00``."""
-    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]", lambda m: ascii(m[0])[1:-1], text)
+def _follow_page(opening: str, name: str) -> str:
+    opening = re.sub(r' xmlns(:\w+)?="[^"]*"', "", opening)
+    opening = re.sub(r'(\bid="|href="#|url\(#)', rf"\1{name}-", opening)
+    opening = re.sub(r"'DejaVu Sans'[^;\"]*", "var(--sans)", opening)
+    for colour, variable in _VARIABLES.items():
+        opening = opening.replace(colour, f"var(--{variable})")
+    return opening
 
 
 STYLE = """
@@ -113,25 +114,25 @@ STYLE = """
  --note:#182633;--warn:#33270f;--warn-edge:#e0a030}}
 *{box-sizing:border-box}
 body{margin:0;background:var(--page);color:var(--ink);font:16px/1.55 var(--sans)}
-main{max-width:60rem;margin:0 auto;padding:2.5rem 1.25rem 4rem}
+main{max-width:62rem;margin:0 auto;padding:2.5rem 1.25rem 4rem}
 h1{font-size:1.75rem;line-height:1.25;margin:0 0 .3rem;overflow-wrap:anywhere}
 h2{font-size:1.2rem;margin:2.75rem 0 .75rem;padding-bottom:.3rem;border-bottom:1px solid var(--line)}
 p{margin:.6rem 0}.muted,.small{color:var(--muted)}.small{font-size:.875rem}
 .box{margin:1rem 0;padding:.7rem 1rem;border-radius:.4rem;border-left:4px solid var(--blue);background:var(--note)}
 .box.warn{background:var(--warn);border-color:var(--warn-edge)}
 .box p{margin:.2rem 0}.box ul{margin:.2rem 0;padding-left:1.2rem}
-.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(13rem,1fr));gap:.9rem;margin:1.25rem 0}
-.card{background:var(--card);border:1px solid var(--line);border-radius:.6rem;padding:.9rem 1.1rem}
-.card .name{font-size:.875rem;color:var(--muted)}
+.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(13.2rem,1fr));gap:.9rem;margin:1.25rem 0}
+.card{background:var(--card);border:1px solid var(--line);border-radius:.6rem;padding:.9rem 1rem}
+.card .name{font-size:.8rem;color:var(--muted)}
 .card .big{font-size:2rem;font-weight:650;line-height:1.3;font-variant-numeric:tabular-nums}
-.card.first .big{color:var(--blue)}.card .more{font-size:.875rem;font-variant-numeric:tabular-nums}
+.card.first .big{color:var(--blue)}.card .more{font-size:.8rem;font-variant-numeric:tabular-nums}
 .scroll{overflow-x:auto;margin:.75rem 0}
 table{border-collapse:collapse;width:100%;font-size:.9rem;font-variant-numeric:tabular-nums}
 th,td{padding:.32rem .7rem;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
 th:first-child{text-align:left;padding-left:.2rem}
 thead th{color:var(--muted);font-weight:600;vertical-align:bottom;white-space:normal}
 tbody th{font-weight:500}tfoot th,tfoot td{font-weight:650;border-bottom:0}
-tbody th[scope=row]{white-space:normal;overflow-wrap:anywhere}
+
 .pairs th,.pairs td{text-align:left;vertical-align:top;white-space:normal;overflow-wrap:anywhere}
 .pairs th{width:34%;color:var(--muted)}
 figure{margin:1.25rem 0;overflow-x:auto}

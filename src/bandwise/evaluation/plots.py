@@ -25,6 +25,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from bandwise.evaluation.phrases import folds_phrase, has_epochs, title, visible
 from bandwise.files import replacing
 
 # The report swaps these for its own colours of light and dark mode; the two of cells stay as they are.
@@ -33,19 +34,6 @@ RIGHT_CELL, WRONG_CELL = "#0071b2", "#d45e00"
 DPI = 160
 # Genre names may be in any script; the first of these that is installed supplies what DejaVu Sans lacks.
 _FALLBACKS = ("Noto Sans CJK KR", "Noto Sans CJK JP", "NanumGothic", "Malgun Gothic", "Apple SD Gothic Neo")
-
-
-def system_name(result: dict[str, Any]) -> str:
-    """Name what was run: the system, its size and its changed settings."""
-    experiment = result["experiment"]
-    changes = [] if experiment["size"] == "full" else [f"size {experiment['size']}"]
-    changes += [f"{key}={value}" for key, value in experiment["overrides"].items()]
-    return f"{experiment['system']} ({', '.join(changes)})" if changes else str(experiment["system"])
-
-
-def has_epochs(result: dict[str, Any]) -> bool:
-    """Say whether the system is trained in epochs, so that best and last weights differ."""
-    return any(fold.get("history") for fold in result["per_fold"])
 
 
 def confusion_figure(result: dict[str, Any]) -> Figure:
@@ -67,8 +55,8 @@ def confusion_figure(result: dict[str, Any]) -> Figure:
     for (i, j), count in np.ndenumerate(counts):
         if not count:
             continue
-        # A power below one keeps rare mistakes visible.
-        alpha = float(shares[i, j] ** 0.6)
+        # The square root keeps rare mistakes visible.
+        alpha = float(shares[i, j] ** 0.5)
         colour = RIGHT_CELL if i == j else WRONG_CELL
         axes.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, facecolor=colour, alpha=alpha, linewidth=0))
         axes.text(
@@ -221,17 +209,15 @@ def drawing() -> Iterator[None]:
         yield
 
 
-def _figure(result: dict[str, Any], width: float, height: float, title: str) -> Figure:
+def _figure(result: dict[str, Any], width: float, height: float, name: str) -> Figure:
     """Begin a figure (sizes in inches) with its title and, where the corpus has one, the caveat as a footer."""
     figure = Figure((width, height), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
-    count, finished = result["folds"]["count"], result["folds"]["finished"]
-    over = f"{finished} of {count} folds" if finished < count else f"{count} fold{'s' if count > 1 else ''}"
-    heading = f"{title}: {system_name(result)} on {result['corpus']['name']}, {over}"
-    lines = textwrap.wrap(heading, int(width * 11))
+    heading = f"{name}: {title(result)}, {folds_phrase(result)}"
+    lines = textwrap.wrap(visible(heading), int(width * 11))
     common: dict[str, Any] = {"x": 0.012, "ha": "left", "parse_math": False}
     figure.suptitle("\n".join(lines), fontsize=11, weight="bold", color=INK, **common)
     if result["corpus"]["caveat"]:
-        note = textwrap.fill(result["corpus"]["caveat"], int(width * 15))
+        note = textwrap.fill(visible(result["corpus"]["caveat"]), int(width * 15))
         figure.supxlabel(note, fontsize=7.5, color=MUTED, **common)
         height += 0.14 * (note.count("\n") + 1)
     figure.set_size_inches(width, height + 0.2 * (len(lines) - 1))
@@ -276,6 +262,7 @@ def _curves(axes: Axes, folds: list[dict[str, Any]], key: str, colour: str, labe
 
 
 def _shorten(name: str, letters: int = 26) -> str:
+    name = " ".join(visible(name).split())
     return name if len(name) <= letters else name[: letters - 1] + "…"
 
 

@@ -78,7 +78,7 @@ def summarise(
     row = find_row(experiment.system, "melon" if corpus.content == "mel" else "gtzan")
     differences = protocol_differences(experiment, corpus, folds)
     if len(fold_results) < len(folds):
-        differences.append(f"only {len(fold_results)} of {len(folds)} folds are finished")
+        differences.append(f"{len(fold_results)} of {len(folds)} folds finished")
     return {
         "format": 1,
         "experiment": experiment.model_dump(mode="json"),

@@ -92,7 +92,8 @@ def train_fold(material: Material, fold: Fold, directory: Path, progress: Progre
     model = build_model(config)
     module = GenreModule(model, recipe, len(genres), frontend_of(material))
     best, recorder = BestWeights(directory), Recorder(recipe, progress)
-    trainer = _trainer(experiment, directory, [best, recorder])
+    with _quiet():
+        trainer = _trainer(experiment, directory, [best, recorder])
     loaders = Loaders(material, fold, trainer.world_size, trainer.global_rank)
     resume = directory / "resume.ckpt"
     began = time.perf_counter()
@@ -254,7 +255,7 @@ def _device_name() -> str:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep Lightning's advertisements and advice off the screen; errors still come through."""
-    names = ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero")
+    names = ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero", "lightning_utilities")
     loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
