@@ -159,7 +159,6 @@ def crossval(
     as_json: Json = False,
 ) -> None:
     """Cross-validate a system on a corpus and write a report; the paper's recipe unless told otherwise."""
-    from bandwise.evaluation.report import text_summary, write_report
     from bandwise.training.crossval import cross_validate
 
     experiment = _experiment(
@@ -169,12 +168,7 @@ def crossval(
     directory = out_dir or Path("runs") / _name(experiment)
     progress = ConsoleProgress()
     result = cross_validate(experiment, directory, only=_numbers(only), jobs=jobs, progress=progress)
-    report = write_report(result, directory)
-    if as_json:
-        print_json(result)
-        return
-    out.print(text_summary(result), soft_wrap=True, markup=False)
-    out.print(f"report: {report}", soft_wrap=True, markup=False)
+    _show(result, directory, as_json)
 
 
 def evaluate(
@@ -186,16 +180,10 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Test a run's models again under another rule, without training (test-time augmentation)."""
-    from bandwise.evaluation.report import text_summary, write_report
     from bandwise.training.retest import retest
 
     directory, result = retest(run, test, test_crops, progress=ConsoleProgress())
-    report = write_report(result, directory)
-    if as_json:
-        print_json(result)
-        return
-    out.print(text_summary(result), soft_wrap=True, markup=False)
-    out.print(f"report: {report}", soft_wrap=True, markup=False)
+    _show(result, directory, as_json)
 
 
 def reproduce(
@@ -212,7 +200,6 @@ def reproduce(
     as_json: Json = False,
 ) -> None:
     """Run rows of the paper's Table 2 or 3 and print published against measured."""
-    from bandwise.evaluation.report import write_report
     from bandwise.training.reproduce import reproduce_rows
 
     directory = out_dir or Path("runs") / f"table{table_number}"
@@ -220,7 +207,7 @@ def reproduce(
     lines = []
     for line in reproduce_rows(table_number, corpus, _numbers(rows), directory, changes, jobs, ConsoleProgress()):
         if line.result is not None and line.directory is not None:
-            write_report(line.result, line.directory)
+            _draw(line.result, line.directory)
         lines.append(line)
     if as_json:
         print_json([line.as_dict() for line in lines])
@@ -242,6 +229,25 @@ def reproduce(
         )
     if any(line.result is None for line in lines):
         raise typer.Exit(1)
+
+
+def _draw(result: dict[str, Any], directory: Path) -> Path:
+    from bandwise.evaluation.plots import write_plots
+    from bandwise.evaluation.report import write_report
+
+    write_plots(result, directory / "plots")
+    return write_report(result, directory)
+
+
+def _show(result: dict[str, Any], directory: Path, as_json: bool) -> None:
+    from bandwise.evaluation.report import text_summary
+
+    report = _draw(result, directory)
+    if as_json:
+        print_json(result)
+        return
+    out.print(text_summary(result), soft_wrap=True, markup=False)
+    out.print(f"report: {report}", soft_wrap=True, markup=False)
 
 
 def _changes(config: Path | None, sets: list[str] | None, **given: Any) -> dict[str, Any]:
