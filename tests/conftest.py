@@ -109,3 +109,44 @@ def music():
         return (0.5 * wave / np.abs(wave).max()).astype(np.float32)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def toy_corpus(tmp_path_factory, write_audio):
+    """A folder corpus that a tiny network learns in seconds: three pitches as genres, six clips of 3 s each."""
+    root = tmp_path_factory.mktemp("toy") / "music"
+    rng = np.random.default_rng(0)
+    for genre, pitch in (("high", 3000), ("low", 200), ("mid", 900)):
+        (root / genre).mkdir(parents=True)
+        for i in range(6):
+            t = np.arange(int(22050 * (3 + 0.1 * (i % 2)))) / 22050
+            beat = 0.5 + 0.5 * np.sin(2 * np.pi * (2 + i / 3) * t)
+            wave = 0.3 * beat * np.sin(2 * np.pi * pitch * (1 + 0.1 * rng.random()) * t)
+            write_audio(root / genre / f"{i}.wav", wave + 0.02 * rng.standard_normal(len(t)), 22050)
+    return root
+
+
+@pytest.fixture(scope="session")
+def toy_settings(toy_corpus, tmp_path_factory):
+    """Settings under which the toy corpus is learnt in seconds."""
+    return {
+        "corpus": f"folder:{toy_corpus}",
+        "size": "tiny",
+        "folds": 3,
+        "store": str(tmp_path_factory.mktemp("toy-store") / "store"),
+        "logger": "none",
+        "accelerator": "cpu",
+        "recipe": {"epochs": 4, "batch": 8, "crops_per_song": 4, "crop_frames": 100, "lr": 3e-3},
+    }
+
+
+@pytest.fixture(scope="session")
+def toy_run(toy_settings, tmp_path_factory):
+    """A finished cross-validation of the toy corpus: (folder, result)."""
+    from bandwise.settings import make_experiment
+    from bandwise.training.crossval import cross_validate
+
+    directory = tmp_path_factory.mktemp("toy-run") / "run"
+    settings = dict(toy_settings)
+    experiment = make_experiment("ecapa-ccs-fsa-s512-c1024", settings.pop("corpus"), **settings)
+    return directory, cross_validate(experiment, directory)

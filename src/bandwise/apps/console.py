@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,8 +19,10 @@ from rich.table import Table
 
 from bandwise.progress import Task
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+# With several processes training one model, the first speaks for all.
+_QUIET = os.environ.get("LOCAL_RANK", "0") != "0"
+out = Console(highlight=False, quiet=_QUIET)
+err = Console(stderr=True, highlight=False, quiet=_QUIET)
 PLAIN_EVERY = 30.0  # seconds between two lines where nothing can be redrawn
 
 
@@ -135,6 +138,8 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | No
 
 def print_json(value: Any) -> None:
     """Print a JSON document on standard output."""
+    if _QUIET:
+        return
     sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 

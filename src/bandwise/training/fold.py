@@ -94,6 +94,8 @@ def train_fold(material: Material, fold: Fold, directory: Path, progress: Progre
     best, recorder = BestWeights(directory), Recorder(recipe, progress)
     with _quiet():
         trainer = _trainer(experiment, directory, [best, recorder])
+    if recipe.sync_batch_norm and trainer.world_size > 1 and trainer.strategy.root_device.type == "cpu":
+        progress.warn("sync_batch_norm works on GPUs only: every CPU process keeps its own batch statistics")
     loaders = Loaders(material, fold, trainer.world_size, trainer.global_rank)
     resume = directory / "resume.ckpt"
     began = time.perf_counter()
@@ -111,7 +113,8 @@ def train_fold(material: Material, fold: Fold, directory: Path, progress: Progre
     seconds = time.perf_counter() - began
     last = predict(module, loaders, fold.test)
     best.restore(model)
-    save_bundle(directory, model, config, genres, _describe(material))
+    if trainer.is_global_zero:
+        save_bundle(directory, model, config, genres, _describe(material))
     outcome = Outcome(
         best=predict(module, loaders, fold.test),
         last=last,
@@ -127,8 +130,10 @@ def train_fold(material: Material, fold: Fold, directory: Path, progress: Progre
             "precision": recipe.precision,
         },
     )
-    resume.unlink(missing_ok=True)
-    best.path.unlink(missing_ok=True)
+    trainer.strategy.barrier()  # nobody still reads what goes away now
+    if trainer.is_global_zero:
+        resume.unlink(missing_ok=True)
+        best.path.unlink(missing_ok=True)
     return outcome
 
 
@@ -187,11 +192,12 @@ def _trainer(experiment: Experiment, directory: Path, callbacks: list[Callback])
         enable_version_counter=False,
     )  # fmt: skip
     several = experiment.devices > 1
+    on_gpu = torch.cuda.is_available() and experiment.accelerator != "cpu"
     return L.Trainer(
         accelerator=experiment.accelerator,
         devices=experiment.devices,
         strategy="ddp" if several else "auto",
-        sync_batchnorm=recipe.sync_batch_norm and several,
+        sync_batchnorm=recipe.sync_batch_norm and several and on_gpu,  # PyTorch has it for GPUs only
         use_distributed_sampler=False,
         precision="bf16-mixed" if recipe.precision == "bf16" else "32-true",
         max_epochs=recipe.epochs,
