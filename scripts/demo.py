@@ -44,12 +44,13 @@ def main() -> None:
     best = figures["figures"]["best"]
     low, high = best["accuracy_interval"]
     folds, genres = figures["folds"]["count"], len(figures["corpus"]["genres"])
+    percent = f"{100 * best['accuracy_mean']:.1f}"
     minutes = (time.monotonic() - began) / 60
     print(
         f"""
 What was measured: {SYSTEM} at size tiny (1/16 of the paper's widths),
 cross-validated in {folds} folds that never share a groove, names the right one of {genres} genres for
-{100 * best["accuracy_mean"]:.1f} % of {best["clips"]} clips (95 % interval {100 * low:.1f} to {100 * high:.1f}, chance 10 %).
+{percent} % of {best["clips"]} clips (95 % interval {100 * low:.1f} to {100 * high:.1f}, chance 10 %).
 {figures["corpus"]["caveat"]}
 This is a demonstration of the pipeline, not a figure of the paper.
 

@@ -145,6 +145,8 @@ def test_data_commands(toy_corpus, tmp_path):
     kinds = {entry["name"] for entry in json.loads(call("data", "list", "--json")[0])}
     assert {"gtzan", "melon", "fma-small", "folder", "table", "mma10"} <= kinds
     assert "gtzan" in call("data", "list")[0]
+    assert "Tzanetakis" in call("data", "info", "gtzan")[0]
+    assert json.loads(call("data", "info", "melon", "--json")[0])["name"] == "melon"
     out, _ = call("data", "info", f"folder:{toy_corpus}", "--json")
     assert json.loads(out)["genres"] == {"high": 6, "low": 6, "mid": 6}
     assert "18 tracks" in call("data", "info", f"folder:{toy_corpus}")[0]

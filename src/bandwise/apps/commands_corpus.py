@@ -12,6 +12,7 @@ from bandwise.apps.console import ConsoleProgress, duration, err, out, print_jso
 Json = Annotated[bool, typer.Option("--json", help="Print figures as JSON.")]
 Spec = Annotated[str, typer.Argument(help="kind:/path, such as folder:~/Music")]
 Jobs = Annotated[int | None, typer.Option(help="How many at once; one a core by default.")]
+_KIND_FIELDS = ("name", "title", "get", "layout", "license", "citation")
 data = typer.Typer(no_args_is_help=True, help="Look at, check, build and download corpora.")
 
 
@@ -27,17 +28,27 @@ def list_kinds(as_json: Json = False) -> None:
 
     kinds = list_corpora()
     if as_json:
-        fields = ("name", "title", "get", "layout", "license", "citation")
-        print_json([{field: getattr(kind, field) for field in fields} for kind in kinds])
+        print_json([{field: getattr(kind, field) for field in _KIND_FIELDS} for kind in kinds])
         return
     table(["kind", "what", "how to have it"], [(kind.name, kind.title, kind.get) for kind in kinds])
 
 
 @data.command()
-def info(corpus: Spec, as_json: Json = False) -> None:
+def info(
+    corpus: Annotated[str, typer.Argument(help="kind:/path for what is there, or a kind alone for what it is.")],
+    as_json: Json = False,
+) -> None:
     """Tell what a corpus holds: tracks per genre, groupings, what was left out and why."""
-    from bandwise.corpora import open_corpus
+    from bandwise.corpora import list_corpora, open_corpus
 
+    for kind in list_corpora():
+        if kind.name == corpus:
+            about = {field: getattr(kind, field) for field in _KIND_FIELDS}
+            if as_json:
+                print_json(about)
+            else:
+                out.print("\n".join(f"{k}: {v}" for k, v in about.items()), soft_wrap=True, markup=False)
+            return
     opened = open_corpus(corpus, ConsoleProgress())
     described: dict[str, Any] = {
         "corpus": opened.name,
