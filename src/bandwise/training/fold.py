@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 import warnings
 from collections.abc import Iterator
@@ -110,6 +111,8 @@ def train_fold(material: Material, fold: Fold, directory: Path, progress: Progre
             )
     finally:
         recorder.close()
+    if experiment.logger == "wandb":  # else the next fold would be logged into this one's run
+        trainer.logger.experiment.finish()  # type: ignore[union-attr]
     seconds = time.perf_counter() - began
     last = predict(module, loaders, fold.test)
     best.restore(model)
@@ -217,14 +220,15 @@ def _logger(name: str, directory: Path) -> Any:
         return False
     from lightning.pytorch import loggers
 
+    label = f"{directory.parent.parent.name}-{directory.name}"
     try:
         if name == "mlflow":
-            return loggers.MLFlowLogger(
-                experiment_name="bandwise", tracking_uri=f"sqlite:///{directory / 'mlflow.db'}",
-                run_name=directory.name, artifact_location=str(directory / "mlflow"),
-            )  # fmt: skip
+            # One database for all folds: MLflow keeps the first it opens for the whole process.
+            place = directory.parent if directory.parent.name == "folds" else directory
+            uri = os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{place.resolve() / 'mlflow.db'}")
+            return loggers.MLFlowLogger(experiment_name="bandwise", tracking_uri=uri, run_name=label)
         if name == "wandb":
-            return loggers.WandbLogger(project="bandwise", name=directory.name, save_dir=directory)
+            return loggers.WandbLogger(project="bandwise", name=label, save_dir=directory)
     except ModuleNotFoundError:
         raise MissingExtra(name, f"logger = {name}", name) from None
     return loggers.TensorBoardLogger(directory, name="", version="tensorboard")
