@@ -8,7 +8,7 @@ RUN apt-get update && apt-get install -y --no-install-recommends \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /bandwise
 COPY . .
-RUN scripts/setup.sh package
+RUN PIP_NO_CACHE_DIR=1 scripts/setup.sh package
 ENV PATH=/bandwise/.venv/bin:$PATH
-ENTRYPOINT ["scripts/entrypoint.sh"]
+ENTRYPOINT ["/bandwise/scripts/entrypoint.sh"]
 CMD ["bandwise", "--help"]

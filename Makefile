@@ -3,7 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 export OMP_WAIT_POLICY = PASSIVE
 
-.PHONY: demo test test-fast lint check-types clean lock help
+.PHONY: demo test test-fast lint check-types clean lock help programs
+.NOTPARALLEL:
 help:
 	@echo "make demo       build a small real corpus, cross-validate CCS + FSA on it, predict (about 6 minutes)"
 	@echo "make test       everything that must pass: lint, types, all tests, coverage (about 10 minutes)"
@@ -14,8 +15,11 @@ help:
 .venv/.dev: pyproject.toml constraints.txt scripts/setup.sh
 	PYTHON=$(PYTHON) scripts/setup.sh dev
 
-demo: .venv/.package
+# First, so that one who may not install them learns it before a long download.
+programs:
 	@scripts/setup.sh programs
+
+demo: programs .venv/.package
 	@$(BIN)/python scripts/demo.py
 
 test: lint check-types

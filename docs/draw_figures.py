@@ -8,7 +8,6 @@ networks live on torch's meta device, which computes shapes without weights, so 
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -17,63 +16,15 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyBboxPatch, Rectangle
+from paper_tables import CCS, FSA, PLAIN, Traced, filled, kernel
 from torch import nn
 
-from bandwise import create_frontend, create_model
+from bandwise import create_frontend
 from bandwise.files import replacing, write_text
-from bandwise.paper import ROWS
 
 HERE = Path(__file__).resolve().parent
-PLAIN, CCS, FSA = "#8", "#12", "#15"  # vanilla; s = 512, c = 1024; the same with four bands
-FRAMES = 211  # no layer is that wide, so it can be told apart in a shape
-INK, MUTED, BLUE, ORANGE, GREEN, GREY = "#1b1f24", "#5b6570", "#0072b2", "#d55e00", "#00795a", "#f2f4f7"
+INK, MUTED, BLUE, ORANGE, GREEN = "#1b1f24", "#5b6570", "#0072b2", "#d55e00", "#00795a"
 STYLE = {"svg.fonttype": "none", "svg.hashsalt": "bandwise", "mathtext.fontset": "dejavusans", "font.size": 8.5}
-
-
-class Traced:
-    """A network on the meta device and the shapes that its modules saw in one forward pass."""
-
-    def __init__(self, name: str, **overrides: Any) -> None:
-        self.inputs: dict[str, torch.Size] = {}
-        self.outputs: dict[str, torch.Size] = {}
-        with torch.device("meta"):
-            self.model = create_model(name, **overrides).eval()
-            for path, module in self.model.named_modules():
-                module.register_forward_hook(lambda _m, x, y, path=path: self._keep(path, x[0], y))
-            self.model(torch.zeros(1, self.model.config.mels, FRAMES))
-
-    def _keep(self, path: str, x: Any, y: Any) -> None:
-        self.inputs[path] = x.shape
-        if isinstance(y, torch.Tensor):
-            self.outputs[path] = y.shape
-        else:  # a feature extractor gives lists of continuous and of stop maps
-            for kind, maps in zip(("continuous", "stop"), y, strict=True):
-                self.outputs |= {f"{path}.{kind}.{k}": f.shape for k, f in enumerate(maps)}
-
-    def into(self, path: str) -> str:
-        return shape_text(self.inputs[path])
-
-    def out(self, path: str) -> str:
-        return shape_text(self.outputs[path])
-
-    def change(self, path: str) -> str:
-        return f"{self.inputs[path][1]} → {self.outputs[path][1]}"
-
-    def size(self, path: str = "") -> str:
-        count = parameters(self.model.get_submodule(path))
-        return f"{count / 1e6:.2f} M" if count >= 1e6 else f"{count / 1e3:.0f} k"
-
-
-def shape_text(shape: torch.Size) -> str:
-    return " × ".join("T" if n == FRAMES else str(n) for n in shape[1:])
-
-
-def parameters(module: nn.Module) -> int:
-    return sum(p.numel() for p in module.parameters())
-
-
-def kernel(convolution: nn.Conv1d) -> int:
-    return convolution.kernel_size[0]
 
 
 class Canvas:
@@ -201,8 +152,8 @@ def figure_2(net: Traced) -> Figure:
             draw.line((2.3, y), (4.28, y))
     draw.box(4.28, low, 0.56, tall, text_of_change(net, f"{path}.expand", block.expand.conv), "Conv", BLUE)
     draw.line((4.84, middle), (5.06, middle))
-    squeeze, excite = (f"{path}.se.{name}" for name in ("squeeze", "excite"))
-    text = f"mean over T\n{net.inputs[squeeze][1]}\n↓ ReLU\n{net.outputs[squeeze][1]}\n↓ sigmoid\n{net.outputs[excite][1]}"
+    squeezed, gated = net.change(f"{path}.se.squeeze").split(" → "), net.outputs[f"{path}.se.excite"][1]
+    text = f"mean over T\n{squeezed[0]}\n↓ ReLU\n{squeezed[1]}\n↓ sigmoid\n{gated}"
     draw.box(5.06, middle - 0.72, 0.92, 1.44, text, "SE", GREEN)
     draw.line((5.98, middle), (6.14, middle))
     draw.plus(6.23, middle)
@@ -324,61 +275,6 @@ def example_spectrogram(mels: int) -> np.ndarray:
         wave += sum(envelope * torch.sin(2 * torch.pi * pitch * h * t) / h for h in range(1, 28))
     mel = frontend(wave.float() / wave.abs().max())[:mels, ::2].clamp(min=-9)
     return ((mel - mel.min()) / (mel.max() - mel.min()) * 255).round().byte().numpy()
-
-
-def components_table(net: Traced) -> str:
-    """Give the paper's Table 1 as the modules of the vanilla network have it."""
-    rows = ["| layer | structure | output | parameters |", "|---|---|---|---:|"]
-
-    def row(layer: str, structure: str, path: str) -> None:
-        rows.append(f"| {layer} | {structure} | {net.out(path)} | {parameters(net.model.get_submodule(path)):,} |")
-
-    def conv(convolution: nn.Conv1d) -> str:
-        return f"Conv1D({kernel(convolution)}, {convolution.stride[0]}, {convolution.dilation[0]})"
-
-    extractor = net.model.extractors[0]
-    row("Fst-Conv", conv(extractor.first_conv.conv), "extractors.0.first_conv")
-    for k, block in enumerate(extractor.blocks):
-        path = f"extractors.0.blocks.{k}"
-        row(f"B{k + 1}", conv(block.reduce.conv), f"{path}.reduce")
-        row("", f"{len(block.res2)} × Res2 {conv(block.res2[0].conv)}, each", f"{path}.res2.0")
-        rows[-1] = rows[-1].rsplit("|", 2)[0] + f"| {parameters(block.res2):,} |"
-        row("", conv(block.expand.conv), f"{path}.expand")
-        row("", f"SE-Block, {block.se.squeeze.out_channels} hidden", f"{path}.se")
-    row("Last-Conv", conv(net.model.last_conv[0]), "last_conv")
-    row("Pooling", f"ASP, {net.model.pooling.score.in_channels} hidden", "pooling")
-    row("Classifier", "batch norm, FC, batch norm", "classifier")
-    return "\n".join(rows)
-
-
-def parameter_table() -> str:
-    """Give the parameters of every row that is a network: counted in the authors' code, and here."""
-    lines = ["| row | system | authors' code | bandwise | difference |", "|---|---|---:|---:|---:|"]
-    for row in ROWS.values():
-        names = [row.name] + ([f"{row.name}-as-published"] if row.as_published else [])
-        for name in names:
-            if row.epochs is None:
-                continue
-            with torch.device("meta"):
-                ours = parameters(create_model(name))
-            theirs = row.parameters_in_published_code
-            cells = (f"{theirs:,}", f"{ours:,}", f"{ours - theirs:+,}") if theirs else ("–", f"{ours:,}", "–")
-            lines.append(f"| `{name}` | `{row.system}` | " + " | ".join(cells).replace("+0", "0") + " |")
-    return "\n".join(lines)
-
-
-def fill(page: str, marker: str, content: str) -> str:
-    """Put content between ``<!-- marker -->`` and ``<!-- /marker -->``."""
-    pattern = re.compile(rf"(<!-- {marker} -->\n).*?(<!-- /{marker} -->)", re.DOTALL)
-    page, count = pattern.subn(lambda m: f"{m[1]}\n{content}\n\n{m[2]}", page)
-    if count != 1:
-        raise SystemExit(f"paper.md needs <!-- {marker} --> and <!-- /{marker} --> once, not {count} times")
-    return page
-
-
-def filled(page: str) -> str:
-    """Bring the tables of paper.md up to date."""
-    return fill(fill(page, "table 1", components_table(Traced(PLAIN))), "parameters", parameter_table())
 
 
 def figures() -> dict[str, Figure]:

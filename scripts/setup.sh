@@ -12,28 +12,33 @@ say() { printf '%s\n' "$*" >&2; }
 
 # Install Debian packages as root or through sudo; say what to do where that is not possible.
 debian() {
-  local why=$1; shift
+  local why=$1 install="apt-get install -y --no-install-recommends" sudo=
+  shift
   if ! command -v apt-get >/dev/null; then
     say "$why needs: $* — this is no Debian-based system, so please install their counterparts by hand."
     return 1
   fi
-  local sudo=
   if [ "$(id -u)" != 0 ]; then
     if ! command -v sudo >/dev/null; then
-      say "$why needs: $* — ask an administrator to run: apt-get install -y --no-install-recommends $*"
+      # All of them, so that nobody has to ask twice.
+      say "$why needs: $* — please ask an administrator to run: $install python3 python3-venv $PROGRAMS"
       return 1
     fi
     sudo=sudo
   fi
   say "installing $* (Debian packages)"
-  if ! { $sudo apt-get update -qq && $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null; }; then
-    say "$why needs: $* — they could not be installed. Try: sudo apt-get install -y --no-install-recommends $*"
+  if ! { $sudo apt-get update -qq && $sudo env DEBIAN_FRONTEND=noninteractive $install -qq "$@" >/dev/null; }; then
+    say "$why needs: $* — apt-get could not install them (see above); is the network up, and does this work as root: apt-get update && $install $*"
     return 1
   fi
 }
 
 make_venv() {
   if ! command -v "$PYTHON" >/dev/null; then
+    if [ "$PYTHON" != python3 ]; then
+      say "there is no $PYTHON here; say which Python to use: make PYTHON=python3.11 …"
+      exit 1
+    fi
     debian "bandwise" python3 python3-venv
   fi
   if ! "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 10))'; then
@@ -43,15 +48,18 @@ make_venv() {
   [ -x .venv/bin/pip ] && return
   rm -rf .venv
   if ! "$PYTHON" -c 'import ensurepip' 2>/dev/null; then
-    debian "making a virtual environment" python3-venv
+    debian "making a virtual environment" "python$("$PYTHON" -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv"
   fi
   "$PYTHON" -m venv .venv
   .venv/bin/pip install -q --upgrade pip
 }
 
 install() {
-  say "installing Python packages into .venv (some hundred MB the first time)"
-  .venv/bin/pip install -q --progress-bar off -c constraints.txt -e "$1"
+  say "installing Python packages into .venv (the first time some hundred MB; some GB where pip takes torch with CUDA)"
+  if ! .venv/bin/pip install -q --progress-bar off -c constraints.txt -e "$1"; then
+    say "pip could not install the packages (see above); is the network up, and the disk not full? The same command goes on where it stopped."
+    exit 1
+  fi
 }
 
 case "${1:-}" in

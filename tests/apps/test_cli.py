@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -158,6 +159,18 @@ def test_data_commands(toy_corpus, tmp_path):
         (broken / genre / "x.wav").write_text("junk")
     _, err = call("data", "check", f"folder:{broken}", expect=1)
     assert "a/x" in err
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (shutil.which("mma") and shutil.which("fluidsynth")), reason="mma, fluidsynth not installed")
+def test_building_mma10(tmp_path):
+    out, _ = call("data", "build", "mma10", "--to", tmp_path / "mma10", "--clips-per-genre", "1")
+    assert f"mma10:{tmp_path / 'mma10'}" in out
+    described = json.loads(call("data", "info", f"mma10:{tmp_path / 'mma10'}", "--json")[0])
+    assert described["tracks"] == 10
+    assert described["default_group"] == "groove"
+    assert "synthesised" in described["caveat"]
+    call("data", "build", "mma10", "--to", tmp_path / "mma10", "--clips-per-genre", "1", "--seed", "2", expect=2)
 
 
 @pytest.mark.parametrize(
