@@ -117,6 +117,7 @@ def test_melon_versions_round_trip(tmp_path):
     write_versions(folds, tmp_path / "mgc_kfold")
     assert len((tmp_path / "mgc_kfold" / "ver_10.txt").read_text().splitlines()) == 3
     assert make_folds(c, lists=tmp_path / "mgc_kfold").folds == folds.folds
+    assert make_folds(c, seed=5).published  # found beside the metadata, and preferred
     (tmp_path / "mgc_kfold" / "ver_3.txt").write_text("1 2\n3\n")
     with pytest.raises(BandwiseError, match="three lines"):
         make_folds(c, lists=tmp_path / "mgc_kfold")

@@ -20,6 +20,8 @@ from bandwise.corpora.base import Corpus, Track
 from bandwise.errors import BandwiseError
 from bandwise.files import read_json, write_json, write_text
 
+MELON_LISTS = "mgc_kfold"  # the folder of ver_k.txt, beside Melon's metadata
+
 
 @dataclass(frozen=True)
 class Fold:
@@ -81,6 +83,8 @@ def make_folds(
     Raises:
         BandwiseError: The folds cannot be made; the message says what to change.
     """
+    if lists is None and (corpus.root / MELON_LISTS).is_dir():
+        lists = corpus.root / MELON_LISTS
     if lists is not None:
         return read_lists(corpus, lists)
     if group == "auto":

@@ -188,6 +188,9 @@ def test_retesting_with_the_same_rule_gives_the_same_figures(toy_run):
     assert place == directory / "evaluations" / "whole"
     _, crops = retest(directory, "crops", 4)
     assert crops["experiment"]["recipe"]["test_crops"] == 4
+    assert crops["experiment"]["system"] == "ecapa-ccs-fsa-s512-c1024"
+    _, row_16 = retest(directory, "crops", 16)
+    assert (row_16["experiment"]["system"], row_16["paper"]["row"]) == ("#16", 16)
     assert crops["figures"]["best"]["clips"] == 18
 
 

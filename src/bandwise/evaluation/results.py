@@ -16,6 +16,7 @@ from bandwise.corpora.base import Corpus
 from bandwise.errors import BandwiseError
 from bandwise.evaluation.metrics import confusion_matrix, figures, interval_over_folds, wilson
 from bandwise.files import read_json, replacing, write_json
+from bandwise.models.registry import resolve_config
 from bandwise.settings import Experiment, Recipe, find_row, paper_recipe
 from bandwise.splits import Folds
 
@@ -138,6 +139,13 @@ def protocol_differences(experiment: Experiment, corpus: Corpus, folds: Folds) -
         differences.append(f"front end {experiment.frontend or corpus.frontend} instead of {frontend}")
     if experiment.size != "full":
         differences.append(f"size {experiment.size}")
+    if experiment.system == row.system and row.epochs is not None:
+        # A name that occurs in both tables is the GTZAN form; #23 and #25 have another Last-Conv.
+        mine, theirs = (vars(resolve_config(name, row.classes)) for name in (row.system, row.name))
+        unlike = [k for k in theirs if theirs[k] is not None and mine[k] != theirs[k] and k != "last_conv_width"]
+        widths = [getattr(resolve_config(name), "aggregation_width", None) for name in (row.system, row.name)]
+        if unlike or widths[0] != widths[1]:
+            differences.append(f"the network is not that of {row.name}: use --system '{row.name}'")
     if experiment.overrides:
         differences.append("model settings: " + ", ".join(f"{k}={v}" for k, v in experiment.overrides.items()))
     if row.epochs is not None:

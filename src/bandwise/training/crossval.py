@@ -15,7 +15,7 @@ from bandwise.files import read_json, write_json
 from bandwise.packing import pack, store_meta
 from bandwise.progress import SILENT, Progress
 from bandwise.settings import Experiment
-from bandwise.splits import Fold, Folds, hold_out, make_folds
+from bandwise.splits import MELON_LISTS, Fold, Folds, hold_out, make_folds, write_versions
 from bandwise.training.fold import Material, Outcome, train_fold
 
 TrainFold = Callable[[Material, Fold, Path, Progress], Outcome]
@@ -150,6 +150,8 @@ def _folds(experiment: Experiment, corpus: Corpus, directory: Path) -> Folds:
     group = None if experiment.group == "none" else experiment.group
     folds = make_folds(corpus, experiment.folds, seed=experiment.fold_seed, group=group, lists=experiment.fold_lists)
     folds.save(path)
+    if corpus.content == "mel" and not folds.published:
+        write_versions(folds, directory / MELON_LISTS)  # in the form that the authors' code reads
     return folds
 
 

@@ -9,8 +9,9 @@ from bandwise.errors import BandwiseError
 from bandwise.evaluation.results import load_result, save_fold, summarise
 from bandwise.files import read_json, write_json
 from bandwise.models.bundle import load_bundle
+from bandwise.paper import ROWS
 from bandwise.progress import SILENT, Progress
-from bandwise.settings import Experiment, merge, validate
+from bandwise.settings import Experiment, find_row, merge, paper_recipe, validate
 from bandwise.splits import make_folds
 from bandwise.training.crossval import prepare
 from bandwise.training.fold import Loaders, frontend_of, predict
@@ -37,8 +38,8 @@ def retest(
     """
     load_result(run)
     earlier = read_json(run / "experiment.json")
-    changes = {"recipe": {"test": test, "test_crops": test_crops}} | ({"system": system} if system else {})
-    experiment: Experiment = validate(merge(earlier, changes))
+    experiment: Experiment = validate(merge(earlier, {"recipe": {"test": test, "test_crops": test_crops}}))
+    experiment = experiment.model_copy(update={"system": system or _row_of(experiment) or experiment.system})
     prepared = prepare(experiment, progress=progress)
     material = prepared.material
     folds = make_folds(material.corpus, lists=run / "folds.json")
@@ -55,10 +56,22 @@ def retest(
             module = GenreModule(model, experiment.recipe, len(material.corpus.genres), frontend_of(material))
             probabilities = predict(module, Loaders(material, fold), fold.test)
             place = directory / "folds" / str(k)
-            trained = {key: value for key, value in read_json(done).items() if key not in ("best", "last")}
+            # Only the best weights were kept, so there is no last epoch to stand beside them.
+            trained = {k: v for k, v in read_json(done).items() if k not in ("best", "last")} | {"history": []}
             save_fold(place, k, probabilities, probabilities, material.labels(fold.test), trained)
             results.append(read_json(place / "fold.json"))
             bar.advance()
     result = summarise(experiment, material.corpus, folds, results, prepared.left_out)
     write_json(directory / "result.json", result)
     return directory, result
+
+
+def _row_of(experiment: Experiment) -> str | None:
+    """Give the row of the paper that tests this system's weights under this rule (#16 for #15), if there is one."""
+    trained = find_row(experiment.system, "gtzan")
+    for row in ROWS.values():
+        if row.weights_of_row == trained.row and experiment.system in (trained.system, trained.name):
+            rule = paper_recipe(row)
+            if (rule["test"], rule["test_crops"]) == (experiment.recipe.test, experiment.recipe.test_crops):
+                return row.name
+    return None
