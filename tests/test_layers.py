@@ -11,6 +11,7 @@ LAYERS = [
     {"training", "inference"},
     {"evaluation"},
     {"packing", "splits", "settings", "models"},
+    {"extraction"},
     {"store"},
     {"corpora", "audio", "paper"},
     {"progress", "files"},

@@ -168,6 +168,52 @@ def test_a_truncated_store_is_noticed(corpus, tmp_path):
         FeatureStore(tmp_path / "s")
 
 
+@pytest.mark.parametrize("left", [0, 1000, None])
+def test_lost_frames_are_extracted_again_and_never_read_as_zeros(corpus, tmp_path, write_audio, music, left):
+    """A shortened frames.bin beside something new to extract: the hole must not be filled with zeros."""
+    build(corpus, tmp_path / "s")
+    data = tmp_path / "s" / "frames.bin"
+    if left is None:
+        data.unlink()
+    else:
+        os.truncate(data, left)
+    write_audio(corpus.root / "rock" / "new.wav", music(1.0, 22050, seed=9), 22050)
+    again = build(open_corpus(f"folder:{corpus.root}"), tmp_path / "s")
+    assert again.added == 7
+    for track in open_corpus(f"folder:{corpus.root}").tracks:
+        np.testing.assert_allclose(again.store.features(track.id), direct(track), atol=0.004)
+
+
+def test_a_reader_is_safe_while_another_command_packs(corpus, tmp_path, write_audio, music):
+    reader = build(corpus, tmp_path / "s").store
+    before = {track.id: np.array(reader.features(track.id)) for track in corpus.tracks}
+    fewer = Corpus("folder", corpus.root, corpus.tracks[:1], corpus.genres)
+    assert len(build(fewer, tmp_path / "s").store) == 1  # most of the file is waste now, and cleared away
+    assert [path.name for path in (tmp_path / "s").glob("frames*.bin")] != ["frames.bin"]
+    write_audio(corpus.tracks[0].path, music(1.2, 22050, seed=8), 22050)
+    rebuilt = build(fewer, tmp_path / "s").store
+    np.testing.assert_allclose(rebuilt.features("jazz/0"), direct(corpus.tracks[0]), atol=0.004)
+    for track_id, frames in before.items():
+        np.testing.assert_array_equal(reader.features(track_id), frames)
+
+
+def test_a_store_belongs_to_one_corpus_however_its_path_is_written(corpus, tmp_path, monkeypatch):
+    build(corpus, tmp_path / "s")
+    monkeypatch.chdir(corpus.root.parent)
+    assert build(open_corpus(f"folder:{corpus.root.name}"), tmp_path / "s").added == 0
+    other = Corpus("folder", tmp_path / "elsewhere", corpus.tracks, corpus.genres)
+    with pytest.raises(BandwiseError, match="holds the features of folder at"):
+        build(other, tmp_path / "s")
+
+
+@pytest.mark.parametrize("name", ["store.json", "index.safetensors"])
+def test_damage_is_named(corpus, tmp_path, name):
+    build(corpus, tmp_path / "s")
+    (tmp_path / "s" / name).write_bytes(b"[]")
+    with pytest.raises(BandwiseError, match=r"damaged|no feature store"):
+        build(corpus, tmp_path / "s")
+
+
 def test_waves_pack_too(corpus, tmp_path):
     store = build(corpus, tmp_path / "s", wave=True).store
     np.testing.assert_array_equal(store.features("jazz/0")[:, 0], load(corpus.tracks[0].path, 22050))
@@ -222,7 +268,7 @@ def test_the_index_holds_any_name(tmp_path, write_audio, music):
     corpus = open_corpus(f"folder:{tmp_path / 'c'}")
     store = build(corpus, tmp_path / "s").store
     assert sorted(store.ids) == sorted(track.id for track in corpus.tracks)
-    assert read_index(tmp_path / "s" / "index.safetensors")[0] == store.ids
+    assert read_index(tmp_path / "s" / "index.safetensors").ids == store.ids
 
 
 def test_two_builders_do_the_work_once(corpus, tmp_path):

@@ -58,15 +58,22 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, text + "\n")
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, kind: type = object) -> Any:
     """Read a JSON document.
 
+    Args:
+        path: The file.
+        kind: What it must hold: ``dict`` or ``list``.
+
     Raises:
-        BandwiseError: The file is absent or not JSON; the message names it.
+        BandwiseError: The file is absent, not JSON, or holds something else; the message names it.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise BandwiseError(f"{path} does not exist") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise BandwiseError(f"{path} is not valid JSON ({error})") from None
+    if not isinstance(value, kind):
+        raise BandwiseError(f"{path} is damaged: it holds a {type(value).__name__}, not a {kind.__name__}")
+    return value

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
-import threading
+import secrets
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,13 +17,18 @@ from numpy.typing import NDArray
 
 from bandwise.corpora.base import Corpus, Track
 from bandwise.errors import AudioError, BandwiseError
+from bandwise.extraction import array_extractor, audio_extractor
+from bandwise.files import replacing
 from bandwise.progress import SILENT, Progress
 from bandwise.store import (
+    DATA,
     Entry,
     FeatureStore,
     StoreMeta,
     default_path,
     identity,
+    owner,
+    owner_of,
     read_index,
     read_journal,
     read_meta,
@@ -32,7 +36,6 @@ from bandwise.store import (
     write_meta,
 )
 
-Extract = Callable[[Track], NDArray[Any]]
 SYNC_EVERY = 64  # tracks between two points to which a killed build can return
 
 
@@ -110,6 +113,11 @@ def pack(
         if (path / "store.json").exists():
             if read_meta(path) != meta:
                 raise BandwiseError(f"{path} holds {read_meta(path)}, not {meta}; choose another folder")
+            if owner(path) != owner_of(corpus):
+                name, root = owner(path)
+                raise BandwiseError(
+                    f"{path} holds the features of {name} at {root}; choose another folder, or delete it"
+                )
         else:
             if any(entry.name != "lock" for entry in path.iterdir()):
                 raise BandwiseError(f"{path} is not empty and no feature store; choose another folder")
@@ -125,7 +133,7 @@ def pack(
 def _fill(
     corpus: Corpus, meta: StoreMeta, path: Path, jobs: int, progress: Progress
 ) -> tuple[list[tuple[str, str]], int]:
-    present = _present(path)
+    present, data_name = _present(path, meta, progress)
     failures: list[tuple[str, str]] = []
     kept: dict[str, Entry] = {}
     todo: list[tuple[Track, int]] = []
@@ -135,19 +143,22 @@ def _fill(
             stamp = identity(track, known)
         except OSError as error:
             failures.append((track.id, f"{track.path}: {_why(error)}"))
+            progress.warn(f"left out {track.path}: {_why(error)}")
             continue
         entry = present.get(track.id)
         if entry is not None and entry.identity == stamp:
             kept[track.id] = entry
         else:
             todo.append((track, stamp))
-    journal = path / "journal.jsonl"
-    if todo or journal.exists() or len(kept) != len(present):
+    journal, index = path / "journal.jsonl", path / "index.safetensors"
+    added = 0
+    if todo or journal.exists() or len(kept) != len(present) or not index.exists():
         item = np.dtype(meta.dtype).itemsize * meta.width
-        end = max((e.offset + e.length for e in present.values()), default=0)
-        with (path / "frames.bin").open("ab") as data, journal.open("a", encoding="utf-8") as log:
-            data.truncate(end * item)  # what a killed build wrote and never vouched for
-            writer = _Writer(data, log, meta, end)
+        with (path / data_name).open("ab") as data, journal.open("a", encoding="utf-8") as log:
+            # What a killed build wrote and never vouched for stays as waste: the file never shrinks under a reader.
+            data.write(b"\0" * (-data.tell() % item))
+            log.write("\n")  # ends a line that the kill may have torn
+            writer = _Writer(data, log, meta, data.tell() // item, data_name)
             with progress.task(f"features of {corpus.name}", len(corpus.tracks), "tracks") as bar:
                 bar.advance(len(kept) + len(failures))
                 for track, stamp, outcome in _extract_all(corpus, meta, todo, jobs):
@@ -156,32 +167,60 @@ def _fill(
                         progress.warn(f"left out {outcome}")
                     else:
                         kept[track.id] = writer.append(track.id, outcome, stamp)
+                        added += 1
                     bar.advance()
             writer.sync()
-        write_index(path / "index.safetensors", [kept[t.id] for t in corpus.tracks if t.id in kept])
+        entries = [kept[t.id] for t in corpus.tracks if t.id in kept]
+        live = sum(entry.length for entry in entries)
+        if writer.end > 2 * live:
+            entries, data_name = _clear(path, data_name, entries, item)
+        write_index(index, entries, data_name)
         journal.unlink(missing_ok=True)
-    elif not (path / "index.safetensors").exists():
-        write_index(path / "index.safetensors", [])
-    return failures, len(todo)
+        for old in path.glob("frames*.bin"):
+            if old.name != data_name:
+                old.unlink()
+    return failures, added
 
 
-def _present(path: Path) -> dict[str, Entry]:
-    """What the index and the journal of an interrupted build vouch for."""
+def _present(path: Path, meta: StoreMeta, progress: Progress) -> tuple[dict[str, Entry], str]:
+    """What the index and the journal of an interrupted build vouch for, as far as the frames are really there."""
     present: dict[str, Entry] = {}
+    name = DATA
     index = path / "index.safetensors"
     if index.exists():
-        for row in zip(*read_index(index), strict=True):
-            present[row[0]] = Entry(row[0], int(row[1]), int(row[2]), int(row[3]))
-    for entry in read_journal(path / "journal.jsonl"):
+        read = read_index(index)
+        name = read.data
+        present = {entry.id: entry for entry in read.entries()}
+    for entry in read_journal(path / "journal.jsonl", name):
         present[entry.id] = entry
-    return present
+    data = path / name
+    held = data.stat().st_size // (np.dtype(meta.dtype).itemsize * meta.width) if data.exists() else 0
+    whole = {key: entry for key, entry in present.items() if entry.offset + entry.length <= held}
+    if len(whole) < len(present):
+        progress.warn(
+            f"{data} is shorter than its index says: {len(present) - len(whole)} tracks are extracted again"
+        )
+    return whole, name
+
+
+def _clear(path: Path, data_name: str, entries: list[Entry], item: int) -> tuple[list[Entry], str]:
+    """Copy the frames that are needed into a new file, once more than half of the old one is waste."""
+    name = f"frames-{secrets.token_hex(4)}.bin"
+    moved, end = [], 0
+    with (path / data_name).open("rb") as old, replacing(path / name) as temporary, temporary.open("wb") as new:
+        for entry in entries:
+            old.seek(entry.offset * item)
+            new.write(old.read(entry.length * item))
+            moved.append(replace(entry, offset=end))
+            end += entry.length
+    return moved, name
 
 
 class _Writer:
     """Appends frames; every so often makes them durable and only then vouches for them in the journal."""
 
-    def __init__(self, data: IO[bytes], log: IO[str], meta: StoreMeta, end: int) -> None:
-        self.data, self.log, self.meta, self.end = data, log, meta, end
+    def __init__(self, data: IO[bytes], log: IO[str], meta: StoreMeta, end: int, name: str) -> None:
+        self.data, self.log, self.meta, self.end, self.name = data, log, meta, end, name
         self.pending: list[Entry] = []
 
     def append(self, track_id: str, frames: NDArray[Any], stamp: int) -> Entry:
@@ -197,7 +236,7 @@ class _Writer:
         self.data.flush()
         os.fsync(self.data.fileno())
         for entry in self.pending:
-            self.log.write(json.dumps([entry.id, entry.offset, entry.length, entry.identity]) + "\n")
+            self.log.write(json.dumps([entry.id, entry.offset, entry.length, entry.identity, self.name]) + "\n")
         self.log.flush()
         os.fsync(self.log.fileno())
         self.pending.clear()
@@ -230,56 +269,6 @@ def _extract_all(
                 yield first, first_stamp, future.result()
         finally:
             pool.shutdown(cancel_futures=True)
-
-
-def audio_extractor(meta: StoreMeta) -> Extract:
-    """Give a function from a track's audio file to its frames, (T, width)."""
-    import torch
-
-    from bandwise.audio.decode import check_wave, load
-    from bandwise.audio.frontend import create_frontend
-
-    frontend = create_frontend(meta.frontend.removeprefix("wave@"))
-    local = threading.local()
-
-    def extract(track: Track) -> NDArray[Any]:
-        if not hasattr(local, "ready"):  # one core a track: the tracks are what runs in parallel
-            torch.set_num_threads(1)
-            local.ready = True
-        wave = load(track.path, frontend.sample_rate, start=track.start, end=track.end)
-        check_wave(wave, track.path, min_samples=frontend.min_samples)
-        if meta.frontend.startswith("wave@"):
-            return wave[:, None]
-        with torch.inference_mode():
-            return frontend(torch.from_numpy(wave)).T.contiguous().numpy()  # type: ignore[no-any-return]
-
-    return extract
-
-
-def array_extractor(meta: StoreMeta) -> Extract:
-    """Give a function from a track's mel array (48, T), in a file or inside a tar, to its frames (T, 48)."""
-
-    def extract(track: Track) -> NDArray[Any]:
-        name = track.path if track.member is None else f"{track.path} ({track.id}.npy)"
-        try:
-            if track.member is None:
-                array = np.load(track.path, allow_pickle=False)
-            else:
-                offset, size = track.member
-                with Path(track.path).open("rb") as tar:
-                    tar.seek(offset)
-                    array = np.load(io.BytesIO(tar.read(size)), allow_pickle=False)
-        except (ValueError, EOFError) as error:
-            raise AudioError(name, f"is no readable array ({error})") from None
-        if array.ndim != 2 or array.shape[0] != meta.width or array.shape[1] < 1:
-            raise AudioError(name, f"is an array of shape {array.shape}, not ({meta.width}, frames)")
-        if array.dtype.kind != "f":
-            raise AudioError(name, f"holds {array.dtype} values, not floating-point decibels")
-        if not np.isfinite(array).all():
-            raise AudioError(name, "holds values that are not finite numbers")
-        return np.asarray(array.T)
-
-    return extract
 
 
 def _why(error: OSError) -> str:

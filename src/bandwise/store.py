@@ -2,10 +2,13 @@
 
 A store is a folder::
 
-    store.json          what is in it: front end and its key, width, dtype
+    store.json          what is in it: front end and its key, width, dtype, and of which corpus
     frames.bin          frames of every track, one after the other, time-major: (all frames, width)
-    index.safetensors   where each track begins, how long it is, and the identity of the file it came from
-    journal.jsonl       only while a build is under way: what is safely in frames.bin but not yet in the index
+    index.safetensors   where each track begins, how long it is, the identity of the file it came from; and which
+                        file has the frames (another one after frames that nobody needs were cleared away)
+    journal.jsonl       only while a build is under way: what is safely on the disk but not yet in the index
+
+The file with the frames only ever grows, so a training that has it mapped is safe while another command adds tracks.
 
 Frames are float16 unless asked otherwise. Rounding moves a value x by at most 2^-11·|x| (and never more than 2^-25
 near zero): 0.004 for the ``gtzan`` front end, whose log-mel lies between -14 and 14, and 0.0625 dB for ``melon``,
@@ -30,6 +33,7 @@ from bandwise.errors import BandwiseError
 from bandwise.files import read_json, replacing, write_json
 
 FORMAT = 1
+DATA = "frames.bin"
 DTYPES = ("float16", "float32")
 
 
@@ -75,8 +79,9 @@ class FeatureStore:
             raise BandwiseError(
                 f"{path} holds no finished feature store; run `bandwise features` to build or finish it"
             )
-        self.ids, self.offsets, self.lengths, self.identities = read_index(index)
-        data = path / "frames.bin"
+        read = read_index(index)
+        self.ids, self.offsets, self.lengths, self.identities = read.ids, read.offsets, read.lengths, read.identities
+        data = path / read.data
         item = np.dtype(self.meta.dtype).itemsize * self.meta.width
         end = int((self.offsets + self.lengths).max(initial=0))
         held = data.stat().st_size // item if data.exists() else 0
@@ -128,16 +133,33 @@ class FeatureStore:
 
 def read_meta(path: Path) -> StoreMeta:
     """Read what a store says of itself."""
-    described = read_json(path / "store.json")
-    if described.get("format") != FORMAT:
-        raise BandwiseError(f"{path} was written by another version of bandwise; delete it and build it anew")
+    described = _described(path)
     return StoreMeta(**{name: described[name] for name in ("frontend", "key", "width", "dtype")})
+
+
+def owner(path: Path) -> tuple[str, str]:
+    """Read which corpus a store belongs to: its name and root."""
+    described = _described(path)
+    return described["corpus"], described["root"]
+
+
+def owner_of(corpus: Corpus) -> tuple[str, str]:
+    """Give what ``owner`` reads from the stores of this corpus."""
+    return corpus.name, str(corpus.root.resolve())
 
 
 def write_meta(path: Path, meta: StoreMeta, corpus: Corpus) -> None:
     """Write ``store.json``."""
-    described = {"format": FORMAT, **vars(meta), "corpus": corpus.name, "root": str(corpus.root)}
-    write_json(path / "store.json", described)
+    name, root = owner_of(corpus)
+    write_json(path / "store.json", {"format": FORMAT, **vars(meta), "corpus": name, "root": root})
+
+
+def _described(path: Path) -> dict[str, Any]:
+    described = read_json(path / "store.json", dict)
+    needed = ("frontend", "key", "width", "dtype", "corpus", "root")
+    if described.get("format") != FORMAT or any(name not in described for name in needed):
+        raise BandwiseError(f"{path} is no feature store of this version of bandwise; delete it and build it anew")
+    return dict(described)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,17 +172,42 @@ class Entry:
     identity: int
 
 
-def read_index(path: Path) -> tuple[list[str], NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]:
-    """Read ids, offsets, lengths and identities."""
-    from safetensors.numpy import load_file
+@dataclass(frozen=True)
+class Index:
+    """A read index: columns, and the name of the file that the offsets point into."""
 
-    arrays = load_file(path)
-    text = arrays["ids"].tobytes().decode(errors="surrogateescape")
-    ids = text.split("\0") if arrays["offsets"].size else []
-    return ids, arrays["offsets"], arrays["lengths"], arrays["identities"]
+    ids: list[str]
+    offsets: NDArray[np.int64]
+    lengths: NDArray[np.int32]
+    identities: NDArray[np.int64]
+    data: str = DATA
+
+    def entries(self) -> Iterable[Entry]:
+        """Give the lines one by one."""
+        for row in zip(self.ids, self.offsets, self.lengths, self.identities, strict=True):
+            yield Entry(row[0], int(row[1]), int(row[2]), int(row[3]))
 
 
-def write_index(path: Path, entries: Sequence[Entry]) -> None:
+def read_index(path: Path) -> Index:
+    """Read an index.
+
+    Raises:
+        BandwiseError: It is damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "np") as file:
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            data = (file.metadata() or {}).get("data", DATA)
+        text = arrays["ids"].tobytes().decode(errors="surrogateescape")
+        ids = text.split("\0") if arrays["offsets"].size else []
+        return Index(ids, arrays["offsets"], arrays["lengths"], arrays["identities"], data)
+    except (SafetensorError, KeyError, OSError) as error:
+        raise BandwiseError(f"{path} is damaged ({error}); delete {path.parent} and build anew") from None
+
+
+def write_index(path: Path, entries: Sequence[Entry], data: str = DATA) -> None:
     """Write the index atomically; from then on the entries count as present."""
     from safetensors.numpy import save_file
 
@@ -172,7 +219,7 @@ def write_index(path: Path, entries: Sequence[Entry]) -> None:
         "identities": np.array([entry.identity for entry in entries], dtype=np.int64),
     }
     with replacing(path) as temporary:
-        save_file(arrays, temporary)
+        save_file(arrays, temporary, metadata={"data": data})
 
 
 def identity(track: Track, known: dict[str, tuple[int, int, int]] | None = None) -> int:
@@ -195,7 +242,7 @@ def identity(track: Track, known: dict[str, tuple[int, int, int]] | None = None)
         stamp = (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
         if known is not None:
             known[track.path] = stamp
-    described = json.dumps([track.path, stamp, track.start, track.end, track.member])
+    described = json.dumps([str(Path(track.path).absolute()), stamp, track.start, track.end, track.member])
     return int.from_bytes(hashlib.blake2b(described.encode(), digest_size=8).digest(), "big", signed=True)
 
 
@@ -212,12 +259,17 @@ def default_path(corpus: Corpus, meta: StoreMeta) -> Path:
     return base / "features" / f"{corpus.name}-{meta.frontend.replace('@', '-')}-{meta.dtype}-{digest}"
 
 
-def read_journal(path: Path) -> Iterable[Entry]:
-    """Give the entries of an interrupted build; a last line torn by the interruption is passed over."""
+def read_journal(path: Path, data: str) -> Iterable[Entry]:
+    """Give the entries of an interrupted build that lie in the file ``data``.
+
+    A line torn by the interruption is passed over, and so are those of a file that has since been cleared away.
+    """
     if not path.exists():
         return
-    for line in path.read_text(encoding="utf-8").split("\n"):
+    for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
         try:
-            yield Entry(*json.loads(line))
-        except (json.JSONDecodeError, TypeError):
+            *entry, name = json.loads(line)
+            if name == data:
+                yield Entry(*entry)
+        except (json.JSONDecodeError, TypeError, ValueError):
             continue
