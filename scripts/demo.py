@@ -22,7 +22,11 @@ SYSTEM = "ecapa-ccs-fsa-s512-c1024"
 def run(*command: str) -> None:
     shown = [Path(command[0]).name, *command[1:]]
     print(f"\n\033[1m$ {shlex.join(shown)}\033[0m" if sys.stdout.isatty() else f"\n$ {shlex.join(shown)}", flush=True)
-    code = subprocess.run(command).returncode
+    with subprocess.Popen(command) as process:
+        try:
+            code = process.wait()
+        except KeyboardInterrupt:  # the command has it too, and says how to go on
+            code = process.wait() or 130
     if code:
         sys.exit(code)
 

@@ -57,7 +57,7 @@ make_venv() {
 install() {
   say "installing Python packages into .venv (the first time some hundred MB; some GB where pip takes torch with CUDA)"
   if ! .venv/bin/pip install -q --progress-bar off -c constraints.txt -e "$1"; then
-    say "pip could not install the packages (see above); is the network up, and the disk not full? The same command goes on where it stopped."
+    say "pip could not install the packages (see above); is the network up, and the disk not full? Then run the same command again."
     exit 1
   fi
 }

@@ -112,7 +112,7 @@ def test_the_fault_filtered_split():
 
 def test_melon_versions_round_trip(tmp_path):
     tracks = tuple(Track(str(i), "ab"[i % 2], "x") for i in range(30))
-    c = Corpus("melon", tmp_path, tracks, ("a", "b"))
+    c = Corpus("melon", tmp_path, tracks, ("a", "b"), content="mel")
     folds = make_folds(c, 10, group=None)
     write_versions(folds, tmp_path / "mgc_kfold")
     assert len((tmp_path / "mgc_kfold" / "ver_10.txt").read_text().splitlines()) == 3
@@ -149,6 +149,8 @@ def test_a_corpus_own_split_and_folds_come_first():
     assert [len(x) for x in (one.folds[0].train, one.folds[0].valid, one.folds[0].test)] == [8, 2, 2]
     three = make_folds(own(fold=[3, 1, 2]))
     assert three.folds[0].test == ("a1", "a4", "b1", "b4")
+    some = make_folds(own(split=["train", "train", "valid", "test", None, None]))
+    assert some.dropped == ("a4", "a5", "b4", "b5")
     with pytest.raises(BandwiseError, match="no valid part"):
         make_folds(own(split=["train", "test"]))
     with pytest.raises(BandwiseError, match="at least 3 different"):

@@ -1,12 +1,12 @@
 """The rows of the paper's Tables 2 and 3 as data: system, corpus, recipe, published figure.
 
-Nothing else in the code asks for a row's number. Where the paper and the authors' code differ, the row holds what
-bandwise builds, and ``as_published`` what the code does instead; ``docs/paper.md`` lists every deviation.
+Where the paper and the authors' code differ, the row holds what bandwise builds, and ``as_published`` what the code
+does instead; ``docs/paper.md`` lists every deviation.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from bandwise.errors import BandwiseError
@@ -219,7 +219,7 @@ def get_row(name: str | int) -> Row:
         BandwiseError: The paper has no such row.
     """
     digits = str(name).removeprefix("#")
-    if not digits.isdigit() or int(digits) not in ROWS:
+    if not digits.isdecimal() or int(digits) not in ROWS:
         raise BandwiseError(f"the paper has no row {name!r}; rows are #1 to #{max(ROWS)}")
     return ROWS[int(digits)]
 
@@ -229,6 +229,3 @@ def table_rows(table: int) -> list[Row]:
     if table not in (2, 3):
         raise BandwiseError(f"the paper's result tables are 2 (GTZAN) and 3 (Melon), not {table}")
     return [row for row in ROWS.values() if row.table == table]
-
-
-ROW_FIELDS = tuple(field.name for field in fields(Row))

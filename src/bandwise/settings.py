@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from bandwise.errors import BandwiseError
 from bandwise.paper import ROWS, Row
@@ -48,6 +48,11 @@ class Recipe(_Settings):
     seed: int = Field(3823, ge=0)
     precision: Literal["32", "bf16"] = Field("32", description="bf16: mixed precision where the device has it")
     sync_batch_norm: bool = Field(False, description="share batch statistics among several devices")
+
+    @field_validator("precision", mode="before")
+    @classmethod
+    def _as_text(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, int) else value  # YAML reads 32 as a number
 
 
 class Experiment(_Settings):
@@ -107,7 +112,7 @@ def find_row(system: str, corpus: str) -> Row:
     """
     if system.startswith("#"):
         number = system.removeprefix("#").removesuffix("-as-published")
-        if number.isdigit() and int(number) in ROWS:
+        if number.isdecimal() and int(number) in ROWS:
             return ROWS[int(number)]
         raise BandwiseError(f"the paper has no row {system!r}; rows are #1 to #{max(ROWS)}")
     of_system = [row for row in ROWS.values() if row.system == system and row.epochs is not None]
@@ -127,7 +132,12 @@ def make_experiment(system: str, corpus: str, *, recipe: dict[str, Any] | None =
     Raises:
         BandwiseError: A setting is unknown or impossible; the message names it.
     """
-    kind = "melon" if corpus.partition(":")[0].startswith("melon") else "gtzan"
+    for name, given, wanted in (("system", system, str), ("corpus", corpus, str), ("recipe", recipe or {}, dict)):
+        if not isinstance(given, wanted):
+            raise BandwiseError(
+                f"setting {name}: a {'name' if wanted is str else 'mapping'} is needed, not {given!r}"
+            )
+    kind = "melon" if corpus.partition(":")[0].strip().lower().startswith("melon") else "gtzan"
     row = find_row(system, kind)
     published = paper_recipe(row) if row.epochs is not None else {}
     if row.frontend and "frontend" not in settings and kind == "gtzan":
@@ -168,13 +178,17 @@ def _load_yaml(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
         raise BandwiseError(f"{path} is its own base")
     try:
         read = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError:
+        raise BandwiseError(f"{path} is not a text file in UTF-8") from None
     except OSError as error:
         raise BandwiseError(f"{path}: {(error.strerror or str(error)).lower()}") from None
     except yaml.YAMLError as error:
         raise BandwiseError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(read, dict):
+    if not isinstance(read, dict) or not all(isinstance(key, str) for key in read):
         raise BandwiseError(f"{path} must hold settings such as `system: ecapa`")
     base = read.pop("base", None)
+    if read.get("recipe") == "paper":  # a way to say the default aloud
+        del read["recipe"]
     if base is None:
         return read
     return merge(_load_yaml(path.parent / str(base), (*above, path)), read)

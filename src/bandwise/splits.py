@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -83,7 +83,7 @@ def make_folds(
     Raises:
         BandwiseError: The folds cannot be made; the message says what to change.
     """
-    if lists is None and (corpus.root / MELON_LISTS).is_dir():
+    if lists is None and corpus.content == "mel" and (corpus.root / MELON_LISTS).is_dir():
         lists = corpus.root / MELON_LISTS
     if lists is not None:
         return read_lists(corpus, lists)
@@ -188,7 +188,9 @@ def own_split(corpus: Corpus) -> Folds:
             raise BandwiseError(
                 f"{corpus.root}: its own split has no {name} part; add one, or use --group none for folds"
             )
-    return Folds((Fold(**{k: tuple(v) for k, v in parts.items()}),), f"{corpus.name}'s own split", None, True)
+    without = tuple(track.id for track in corpus.tracks if track.split not in parts)
+    one = (Fold(**{k: tuple(v) for k, v in parts.items()}),)
+    return _own(corpus, Folds(one, f"{corpus.name}'s own split", None, True, without))
 
 
 def own_folds(corpus: Corpus) -> Folds:
@@ -200,7 +202,23 @@ def own_folds(corpus: Corpus) -> Folds:
         parts[track.fold].append(track.id)
     if len(parts) < 3:
         raise BandwiseError(f"{corpus.root}: at least 3 different folds are needed, not {len(parts)}")
-    return Folds(rotate([parts[k] for k in sorted(parts)]), f"{corpus.name}'s own folds", None, True)
+    return _own(corpus, Folds(rotate([parts[k] for k in sorted(parts)]), f"{corpus.name}'s own folds", None, True))
+
+
+def _own(corpus: Corpus, folds: Folds) -> Folds:
+    """Check what a corpus brings, and say where it lets an artist or groove into two parts."""
+    _check(corpus, folds)
+    if corpus.group is None:
+        return folds
+    group_of = {track.id: track.groups[corpus.group] for track in corpus.tracks}
+    for fold in folds.folds:
+        heard = {group_of[i] for i in fold.train + fold.valid}
+        shared = len({group_of[i] for i in fold.test} & heard)
+        if shared:
+            return replace(
+                folds, scheme=f"{folds.scheme}, in which {shared} {corpus.group} groups are in test and training"
+            )
+    return folds
 
 
 def hold_out(corpus: Corpus, *, seed: int = 0, group: str | None = "auto", parts: int = 10) -> Fold:
@@ -216,7 +234,7 @@ def _most_parts(corpus: Corpus, group: str | None, wanted: int) -> int:
     held: dict[str, set[str]] = defaultdict(set)
     for g, track in zip(groups, corpus.tracks, strict=True):
         held[track.genre].add(g)
-    return max(3, min(wanted, *(len(members) for members in held.values()), wanted))
+    return max(3, min(wanted, *(len(members) for members in held.values())))
 
 
 def _groups(corpus: Corpus, group: str) -> list[str]:

@@ -120,6 +120,32 @@ def test_crossval_predict_and_evaluate(toy_settings, toy_corpus, tmp_path, monke
     assert "no file could be classified" in call("predict", bad, "--model", run, expect=1)[0]
 
 
+def test_a_mistake_leaves_no_trace_and_a_resumed_run_may_move(toy_corpus, tmp_path, monkeypatch):
+    monkeypatch.setenv("BANDWISE_CACHE", str(tmp_path / "cache"))
+    run = tmp_path / "run"
+    small = ["--size", "tiny", "--folds", "3", "--epochs", "1", "--set", "recipe.batch=8", "--out", run]
+    call("crossval", "--system", "ecapa", "--corpus", f"folder:{toy_corpus}x", *small, expect=2)
+    call("crossval", "--system", "ecapa", "--corpus", f"folder:{toy_corpus}", *small, "--folds", "40", expect=2)
+    assert not (run / "experiment.json").exists()
+    settings = ["--system", "ecapa", "--corpus", f"folder:{toy_corpus}", *small, "--only", "1"]
+    call("crossval", *settings, "--set", "logger=none", "--set", "recipe.precision=32")
+    call("crossval", *settings, "--set", "logger=tensorboard")  # where it is logged is no other experiment
+    _, err = call("crossval", *settings, "--set", "recipe.lr=0.5", expect=2)
+    assert "recipe.lr = 0.001, not 0.5" in err
+    _, err = call("crossval", *settings[:-1], "2", "--set", "logger=none", "--set", "accelerator=gpu", expect=2)
+    assert "accelerator = gpu" in err
+    (run / "experiment.json").write_text("[]")
+    _, err = call("crossval", *settings, expect=2)
+    assert "is damaged" in err
+
+
+def test_a_path_with_brackets_is_no_markup(toy_corpus, tmp_path):
+    odd = tmp_path / "a [/b] c"
+    shutil.copytree(toy_corpus, odd)
+    assert "[/b]" in call("data", "info", f"folder:{odd}")[0]
+    assert "[/b]" in call("features", f"folder:{odd}", "--to", tmp_path / "s [/x]")[0] + str(odd)
+
+
 def test_train_features_reproduce(toy_corpus, tmp_path, monkeypatch):
     monkeypatch.setenv("BANDWISE_CACHE", str(tmp_path / "cache"))
     corpus = f"folder:{toy_corpus}"
@@ -133,7 +159,9 @@ def test_train_features_reproduce(toy_corpus, tmp_path, monkeypatch):
     assert json.loads(out)["tracks"]["valid"] == 3
     call("predict", toy_corpus / "low", "--model", tmp_path / "model")
     config = tmp_path / "small.yaml"
-    config.write_text("folds: 3\nlogger: none\nsize: tiny\nrecipe: {epochs: 1, batch: 8}\n")
+    config.write_text(
+        "system: ignored\ncorpus: ignored\nfolds: 3\nlogger: none\nsize: tiny\nrecipe: {epochs: 1, batch: 8}\n"
+    )
     out, _ = call("reproduce", "--table", "2", "--corpus", corpus, "--rows", "8", "--out", tmp_path / "t",
                   "--config", config)  # fmt: skip
     assert "87.9" in out
@@ -189,6 +217,13 @@ def test_building_mma10(tmp_path):
         (["data", "build", "gtzan"], "only mma10 can be built"),
         (["data", "download", "gtzan"], "FMA has no archive"),
         (["evaluate", "/nowhere"], "no result.json"),
+        (["crossval", "--system", "ecapa", "--corpus", "x:/tmp", "--set", "recipe=3"], "setting recipe: a mapping"),
+        (["crossval", "--corpus", "x:/tmp", "--set", "system=15"], "setting system: a name is needed, not 15"),
+        (["crossval", "--system", "#²", "--corpus", "x:/tmp"], "the paper has no row"),
+        (["crossval", "--system", "ecapa", "--corpus", "x:/", "--set", "overrides.stop=abc"], "stop: int is needed"),
+        (["crossval", "--system", "nonsense", "--corpus", "x:/tmp"], "there is no system 'nonsense'"),
+        (["train", "--system", "mfcc-svm", "--corpus", "x:/tmp"], "leaves no model"),
+        (["predict", "x" * 5000, "--model", "/"], "holds no model"),
     ],
 )
 def test_mistakes_get_a_sentence(arguments, words, tmp_path, monkeypatch):
@@ -198,13 +233,25 @@ def test_mistakes_get_a_sentence(arguments, words, tmp_path, monkeypatch):
     assert len(err.strip().splitlines()) <= 2
 
 
-def test_interruption_says_how_to_go_on(monkeypatch):
-    def interrupt():
+def test_interruption_and_faults_say_what_to_do(monkeypatch, toy_corpus):
+    import bandwise.corpora as corpora
+
+    def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "app", interrupt)
-    _, err = call("systems", expect=130)
+    monkeypatch.setattr(corpora, "open_corpus", interrupt)
+    _, err = call("data", "info", f"folder:{toy_corpus}", expect=130)
     assert "goes on from here" in err
+
+    def fault(*_):
+        raise ZeroDivisionError("oops")
+
+    monkeypatch.setattr(corpora, "open_corpus", fault)
+    _, err = call("data", "info", f"folder:{toy_corpus}", expect=70)
+    assert "unexpected ZeroDivisionError: oops" in err
+    monkeypatch.setenv("BANDWISE_TRACEBACK", "1")
+    with pytest.raises(ZeroDivisionError):
+        call("data", "info", f"folder:{toy_corpus}")
 
 
 def test_progress_on_a_terminal_and_in_a_pipe(monkeypatch, capsys):
@@ -212,6 +259,7 @@ def test_progress_on_a_terminal_and_in_a_pipe(monkeypatch, capsys):
 
     from bandwise.apps import console
 
+    monkeypatch.setenv("TERM", "xterm")  # rich draws no bars on a dumb terminal
     drawn = io.StringIO()
     monkeypatch.setattr(console, "err", Console(file=drawn, force_terminal=True, width=120, highlight=False))
     progress = ConsoleProgress()

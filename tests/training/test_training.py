@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from bandwise.errors import BandwiseError, MissingExtra
 from bandwise.settings import make_experiment
 from bandwise.splits import make_folds
+from bandwise.training import fold as fold_module
 from bandwise.training.callbacks import Recorder
 from bandwise.training.crossval import cross_validate, prepare, train
 from bandwise.training.fold import train_fold
@@ -148,6 +149,45 @@ def test_training_can_stop_early(experiment, tmp_path):
     assert len(outcome.details["history"]) == 3
 
 
+def test_a_run_that_stopped_early_does_not_go_on_when_resumed(experiment, tmp_path, monkeypatch):
+    recipe = {"epochs": 30, "stop_after": 2, "stop_delta": 100.0}
+    prepared = prepare(experiment(recipe=recipe))
+    with monkeypatch.context() as patch:
+        patch.setattr(fold_module, "predict", None)  # the kill comes after training, before the test
+        with pytest.raises(TypeError):
+            train_fold(prepared.material, fold_of(prepared), tmp_path)
+    outcome = train_fold(prepared.material, fold_of(prepared), tmp_path)
+    assert len(outcome.details["history"]) == 3
+
+
+def test_an_early_stop_waits_for_a_validation(experiment, tmp_path):
+    recipe = {"epochs": 30, "stop_after": 1, "stop_delta": 100.0, "validate_every": 3}
+    prepared = prepare(experiment(recipe=recipe))
+    assert len(train_fold(prepared.material, fold_of(prepared), tmp_path).details["history"]) == 3
+
+
+@pytest.mark.parametrize("junk", [b"", b"junk", b"PK\x03\x04 half a zip"])
+def test_a_damaged_checkpoint_starts_the_fold_anew(experiment, tmp_path, junk):
+    prepared = prepare(experiment(recipe={"epochs": 1}))
+    (tmp_path / "resume.ckpt").write_bytes(junk)
+    assert len(train_fold(prepared.material, fold_of(prepared), tmp_path).details["history"]) == 1
+
+
+def test_a_diverged_training_is_stopped(experiment, tmp_path):
+    prepared = prepare(experiment("resnet18", recipe={"lr": 1e30, "schedule": "constant"}))
+    with pytest.raises(BandwiseError, match="try a lower recipe"):
+        train_fold(prepared.material, fold_of(prepared), tmp_path)
+
+
+def test_two_commands_do_not_train_one_fold(experiment, tmp_path):
+    from filelock import FileLock
+
+    place = tmp_path / "folds" / "1"
+    place.mkdir(parents=True)
+    with FileLock(place / "lock"), pytest.raises(BandwiseError, match="another command is training"):
+        cross_validate(experiment(recipe={"epochs": 1}), tmp_path, only=[1])
+
+
 def test_wave_crops_see_what_the_front_end_makes_of_the_piece(experiment, tmp_path):
     """The published way: cut the wave, then frame the piece with reflected edges."""
     from bandwise.audio.frontend import create_frontend
@@ -177,6 +217,7 @@ def test_folds_can_be_shared_out(experiment, tmp_path):
 def test_one_model_of_the_whole_corpus(experiment, tmp_path):
     e = experiment(recipe={"epochs": 1})
     summary = train(e, tmp_path)
+    assert (tmp_path / "folds.json").exists()
     assert summary["tracks"] == {"train": 15, "valid": 3}
     assert train(e, tmp_path) == summary
 

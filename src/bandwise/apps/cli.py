@@ -1,7 +1,12 @@
-"""The command line. Exit codes: 0 done, 1 some inputs failed (named on standard error), 2 the call was wrong."""
+"""The command line.
+
+Exit codes: 0 done, 1 some inputs failed (named on standard error), 2 the call was wrong, 70 a fault of bandwise
+itself, 130 interrupted.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
@@ -48,19 +53,23 @@ def main() -> None:
             reconfigure(errors="backslashreplace")
     try:
         app()
+    except SystemExit as stop:
+        if stop.code == 130:  # Ctrl-C
+            print("bandwise: interrupted; the same command goes on from here", file=sys.stderr)
+        raise
     except BandwiseError as error:
         print(f"bandwise: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("bandwise: interrupted; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:  # `bandwise … | head`
-        sys.stderr.close()
-        sys.exit(0)
     except OSError as error:
         what = f"{error.filename}: " if error.filename else ""
         print(f"bandwise: {what}{(error.strerror or str(error)).lower()}", file=sys.stderr)
         sys.exit(2)
+    except Exception as error:
+        if os.environ.get("BANDWISE_TRACEBACK"):
+            raise
+        what = f"{type(error).__name__}: {error}".splitlines()[0]
+        print(f"bandwise: unexpected {what} (BANDWISE_TRACEBACK=1 shows where; please report it)", file=sys.stderr)
+        sys.exit(70)
 
 
 if __name__ == "__main__":

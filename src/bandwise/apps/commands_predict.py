@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bandwise.apps.console import ConsoleProgress, err, out, percent, table
+from bandwise.apps.console import ConsoleProgress, err, json_text, out, percent, print_json, table
 
 if TYPE_CHECKING:
     from bandwise.inference.classifier import Prediction
@@ -39,12 +38,18 @@ def predict(
     if form not in ("table", "json", "jsonl", "csv"):
         raise BandwiseError(f"--format is table, json, jsonl or csv, not {form!r}")
     classifier = Classifier.load(model, device)
-    paths = list(find_audio(files))
-    if not paths:
+    failures = 0
+
+    def cannot_look(error: OSError) -> None:
+        nonlocal failures
+        failures += 1
+        err.print(f"{error.filename}: {(error.strerror or str(error)).lower()}", style="red", markup=False)
+
+    paths = list(find_audio(files, cannot_look))
+    if not paths and not failures:
         raise BandwiseError(f"no audio files in {', '.join(files)}")
     if classifier.about.get("caveat"):
         err.print(str(classifier.about["caveat"]), style="yellow", markup=False, soft_wrap=True)
-    failures = 0
     progress = ConsoleProgress()
 
     def results() -> Iterator[Prediction]:
@@ -63,15 +68,20 @@ def predict(
         raise typer.Exit(1)
 
 
-def find_audio(names: Iterable[str]) -> Iterator[str]:
-    """Give files as they are named, and of folders every audio file below, sorted, hidden ones left out."""
+def find_audio(names: Iterable[str], cannot_look: Callable[[OSError], None]) -> Iterator[str]:
+    """Give files as they are named, and of folders every audio file below, sorted, hidden ones left out.
+
+    Args:
+        names: Files and folders.
+        cannot_look: Is told of every folder that cannot be read.
+    """
     from bandwise.corpora.base import AUDIO_SUFFIXES
 
     for name in names:
-        if not Path(name).is_dir():
+        if not os.path.isdir(name):  # noqa: PTH112 - never raises, whatever the name
             yield name
             continue
-        for folder, folders, files in os.walk(name):
+        for folder, folders, files in os.walk(name, onerror=cannot_look):
             folders[:] = sorted(f for f in folders if not f.startswith("."))
             for file in sorted(files):
                 if Path(file).suffix.lower() in AUDIO_SUFFIXES and not file.startswith("."):
@@ -92,12 +102,12 @@ def _write_table(results: Iterator[Prediction], top_k: int) -> None:
 
 def _write_json(results: Iterator[Prediction], top_k: int) -> None:
     documents = [_document(result, top_k) for result in results]
-    sys.stdout.write(json.dumps(documents, indent=1, ensure_ascii=False) + "\n")
+    print_json(documents)
 
 
 def _write_jsonl(results: Iterator[Prediction], top_k: int) -> None:
     for result in results:
-        sys.stdout.write(json.dumps(_document(result, top_k), ensure_ascii=False) + "\n")
+        sys.stdout.write(json_text(_document(result, top_k)) + "\n")
         sys.stdout.flush()
 
 
@@ -108,6 +118,7 @@ def _write_csv(results: Iterator[Prediction], top_k: int) -> None:
     for result in results:
         (genre, p), *others = result.top(top_k)
         more = [cell for name, q in others for cell in (name, f"{q:.6f}")]
+        more += [""] * (len(places) - len(more))
         writer.writerow([result.path, genre, f"{p:.6f}", f"{result.seconds:.3f}", *more])
 
 

@@ -21,8 +21,8 @@ from bandwise.progress import Task
 
 # With several processes training one model, the first speaks for all.
 _QUIET = os.environ.get("LOCAL_RANK", "0") != "0"
-out = Console(highlight=False, quiet=_QUIET)
-err = Console(stderr=True, highlight=False, quiet=_QUIET)
+out = Console(highlight=False, markup=False, soft_wrap=True, quiet=_QUIET)
+err = Console(stderr=True, highlight=False, soft_wrap=True, quiet=_QUIET)
 PLAIN_EVERY = 30.0  # seconds between two lines where nothing can be redrawn
 
 
@@ -133,14 +133,26 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | No
     if out.is_terminal:
         out.print(drawn)
     else:  # a pipe gets whole lines, however long
-        Console(highlight=False, width=max(200, out.width)).print(drawn)
+        wide = Console(highlight=False, width=10_000, file=out.file)
+        lines = wide.render_lines(drawn, wide.options)
+        out.print("\n".join("".join(segment.text for segment in line).rstrip() for line in lines))
 
 
 def print_json(value: Any) -> None:
     """Print a JSON document on standard output."""
     if _QUIET:
         return
-    sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+    sys.stdout.write(json_text(value, indent=1) + "\n")
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """Give JSON that standard output can carry: escaped where its encoding is not UTF-8, or a name is not."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(value, indent=indent)
+    return text
 
 
 def percent(value: float | None) -> str:

@@ -218,7 +218,7 @@ def load_result(run: Path) -> dict[str, Any]:
     path = run / "result.json" if run.is_dir() else run
     if not path.exists():
         raise BandwiseError(f"{run} holds no result.json; `bandwise crossval` writes one")
-    result: dict[str, Any] = read_json(path)
+    result: dict[str, Any] = read_json(path, dict)
     if result.get("format") != 1:
         raise BandwiseError(f"{path} is no result of this version of bandwise")
     return result

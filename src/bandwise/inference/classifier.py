@@ -124,7 +124,7 @@ class Classifier:
         try:
             self.device = torch.device(device)
             self.models = [bundle.model.to(self.device).eval() for bundle in bundles]
-        except RuntimeError as error:
+        except (RuntimeError, AssertionError) as error:
             raise BandwiseError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}") from None
         self.labels = first.labels
         self.about = first.about
@@ -191,6 +191,8 @@ class Classifier:
                 yield self.predict(path)
             except AudioError as error:
                 yield Failure(os.fspath(path), error.reason)
+            except (BandwiseError, OSError) as error:
+                yield Failure(os.fspath(path), str(error))
 
     def _stream(self, name: str) -> Iterator[NDArray[np.float32]]:
         from bandwise.audio.decode import stream

@@ -33,8 +33,9 @@ class BbnnConfig:
     norm_momentum: float = 0.01
 
     def __post_init__(self) -> None:
-        if self.channels < 1:
-            raise BandwiseError(f"channels must be at least 1, not {self.channels}")
+        for name in ("num_classes", "channels"):
+            if getattr(self, name) < 1:
+                raise BandwiseError(f"{name} must be at least 1, not {getattr(self, name)}")
         if self.mels < 2:
             raise BandwiseError(f"mels must be at least 2, not {self.mels}")
 

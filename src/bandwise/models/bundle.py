@@ -56,10 +56,11 @@ def load_bundle(directory: Path) -> Bundle:
     for name in ("config.json", "labels.json", "model.safetensors"):
         if not (directory / name).is_file():
             raise BandwiseError(f"{directory} holds no model: {name} is missing")
-    about = read_json(directory / "config.json")
-    labels = tuple(read_json(directory / "labels.json"))
+    about = read_json(directory / "config.json", dict)
+    labels = tuple(read_json(directory / "labels.json", list))
     try:
-        model = build_model(config_from_dict(about.pop("model")))
+        config = config_from_dict(about.pop("model"))
+        model = build_model(config)
         frontend = about.pop("frontend")
     except (KeyError, TypeError) as error:
         raise BandwiseError(f"{directory / 'config.json'} describes no model ({error})") from None
@@ -68,4 +69,6 @@ def load_bundle(directory: Path) -> Bundle:
     except (SafetensorError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise BandwiseError(f"{directory / 'model.safetensors'} does not fit config.json: {reason}") from None
+    if len(labels) != config.num_classes:
+        raise BandwiseError(f"{directory} names {len(labels)} genres for {config.num_classes} classes")
     return Bundle(model.eval(), labels, str(frontend), about)

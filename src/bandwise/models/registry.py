@@ -146,7 +146,7 @@ def _apply(config: Config, overrides: Mapping[str, Any], name: str) -> Config:
     overrides = dict(overrides)
     if isinstance(overrides.get("last_conv"), Mapping):  # {"kind": …, "width": …}, as the paper's rows write it
         last_conv = overrides.pop("last_conv")
-        overrides |= {"last_conv": last_conv["kind"]}
+        overrides |= {"last_conv": last_conv.get("kind")}
         if "width" in last_conv:
             overrides["last_conv_width"] = last_conv["width"]
     _check_fields(type(config), overrides, name)
@@ -158,6 +158,21 @@ def _check_fields(config_type: type[Config], settings: Mapping[str, Any], name: 
     unknown = [key for key in settings if key not in known]
     if unknown:
         raise BandwiseError(f"{name} has no setting {unknown[0]!r}; it has {', '.join(known)}")
+    for field in fields(config_type):
+        if field.name in settings:
+            _check_type(field.name, settings[field.name], str(field.type))
+
+
+# What the fields of configurations may hold, by their annotation.
+_KINDS: dict[str, tuple[type, ...]] = {
+    "int": (int,), "int | None": (int, type(None)), "str | None": (str, type(None)), "bool": (bool,),
+    "float": (int, float), "tuple[int, int, int, int]": (tuple, list),
+}  # fmt: skip
+
+
+def _check_type(name: str, value: Any, annotation: str) -> None:
+    if not isinstance(value, _KINDS[annotation]) or (isinstance(value, bool) and annotation != "bool"):
+        raise BandwiseError(f"model setting {name}: {annotation.replace(' | None', '')} is needed, not {value!r}")
 
 
 def _shrink(config: Config, size: str) -> Config:

@@ -33,6 +33,10 @@ class ResNetConfig:
     squeeze_excitation: bool = False
 
     def __post_init__(self) -> None:
+        if self.mels < 9 or self.num_classes < 1:
+            raise BandwiseError(
+                f"at least 9 mel bands and 1 class are needed, not {self.mels} and {self.num_classes}"
+            )
         if self.width < 8:
             raise BandwiseError(f"width must be at least 8, not {self.width}")
         if len(self.depths) != 4 or min(self.depths) < 1:
@@ -113,6 +117,8 @@ class ResNet(nn.Module):
 
     def embed(self, x: Tensor) -> Tensor:
         """Give the averaged features that the last layer sees, (B, 8·width)."""
+        if x.shape[-1] < 9:
+            raise BandwiseError(f"ResNet takes at least 9 frames, not {x.shape[-1]}")
         x = self.norm(x).unsqueeze(1)  # (B, 1, F, T)
         x = self.pool(self.bn1(torch.relu(self.conv1(x))))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))

@@ -31,6 +31,9 @@ class VggConfig:
     frames: int | None = None
 
     def __post_init__(self) -> None:
+        for name in ("num_classes", "width", "hidden"):
+            if getattr(self, name) < 1:
+                raise BandwiseError(f"{name} must be at least 1, not {getattr(self, name)}")
         if self.mels < 32:
             raise BandwiseError(f"five poolings by two need at least 32 mel bands, not {self.mels}")
 

@@ -6,14 +6,13 @@ import math
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from bandwise.files import replacing
+from bandwise.errors import BandwiseError
 from bandwise.progress import Progress, Task
 from bandwise.settings import Recipe
 from bandwise.training.module import GenreModule
@@ -99,6 +98,8 @@ class Recorder(Callback):
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Set the rate and open the bar of the batches."""
+        if self.stopped:  # a resumed run that had already come to its early end
+            raise StopIteration
         rate = learning_rate(self.recipe, trainer.current_epoch, self.plateau.stalls)
         for group in trainer.optimizers[0].param_groups:
             group["lr"] = rate
@@ -137,13 +138,23 @@ class Recorder(Callback):
         pl_module.log_dict({k: float(v) for k, v in vars(figures).items() if v is not None and k != "epoch"})
         self.plateau.update(figures.train_loss)
         self.early.update(figures.train_loss)
-        if self.recipe.stop_after is not None and self.early.stalls:
-            trainer.should_stop = True
+        trainer.should_stop = self.stopped
+        if not math.isfinite(figures.train_loss):
+            raise BandwiseError(
+                f"the training loss is {figures.train_loss} in epoch {figures.epoch}: try a lower recipe.lr (now "
+                f"{self.recipe.lr})"
+            )
         self._batch_bar.close()
         if self._epochs is not None:
             valid = "" if figures.valid_accuracy is None else f", valid {100 * figures.valid_accuracy:.1f} %"
             self._epochs.describe(f"loss {figures.train_loss:.3f}{valid}")
             self._epochs.advance()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the recipe's early end has come; never before weights were validated."""
+        validated = any(figures.valid_accuracy is not None for figures in self.history)
+        return self.recipe.stop_after is not None and self.early.stalls > 0 and validated
 
     def close(self) -> None:
         """Take the bars away."""
@@ -164,39 +175,3 @@ class Recorder(Callback):
         self.history = [EpochFigures(**figures) for figures in state_dict["history"]]
         self.plateau, self.early = Stall(**state_dict["plateau"]), Stall(**state_dict["early"])
         torch.set_rng_state(state_dict["rng"].cpu())
-
-
-class BestWeights(Callback):
-    """Keeps a real copy of the weights with the best validation accuracy; the first of equals stays."""
-
-    def __init__(self, directory: Path) -> None:
-        self.path = directory / "best.safetensors"
-        self.accuracy, self.epoch = -math.inf, 0
-
-    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Compare and copy."""
-        assert isinstance(pl_module, GenreModule)
-        accuracy = float(pl_module.valid_accuracy.compute())
-        if accuracy <= self.accuracy:
-            return
-        self.accuracy, self.epoch = accuracy, trainer.current_epoch + 1
-        if trainer.is_global_zero:
-            from safetensors.torch import save_file
-
-            weights = {k: v.detach().cpu().contiguous() for k, v in pl_module.model.state_dict().items()}
-            with replacing(self.path) as temporary:
-                save_file(weights, temporary)
-
-    def restore(self, model: torch.nn.Module) -> None:
-        """Put the best weights into a model."""
-        from safetensors.torch import load_file
-
-        model.load_state_dict(load_file(self.path))
-
-    def state_dict(self) -> dict[str, Any]:
-        """Go into the checkpoint."""
-        return {"accuracy": self.accuracy, "epoch": self.epoch}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Come back from it."""
-        self.accuracy, self.epoch = state_dict["accuracy"], state_dict["epoch"]

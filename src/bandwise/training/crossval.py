@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from bandwise.corpora import open_corpus
 from bandwise.corpora.base import Corpus
 from bandwise.errors import BandwiseError
 from bandwise.evaluation.results import save_fold, summarise
 from bandwise.files import read_json, write_json
+from bandwise.models.registry import resolve_config
 from bandwise.packing import pack, store_meta
 from bandwise.progress import SILENT, Progress
 from bandwise.settings import Experiment
@@ -21,6 +26,8 @@ from bandwise.training.fold import Material, Outcome, train_fold
 TrainFold = Callable[[Material, Fold, Path, Progress], Outcome]
 # Systems that are no networks; each is a module of bandwise.baselines with a train_fold of its own.
 ESTIMATORS = {"mfcc-svm": "bandwise.baselines.mfcc_svm"}
+# Settings that change where or how fast a run is computed, not what: a resumed run may have others.
+FREE_TO_CHANGE = ("accelerator", "devices", "logger", "store")
 
 
 @dataclass(frozen=True)
@@ -79,7 +86,7 @@ def cross_validate(
     Raises:
         BandwiseError: The folder belongs to another experiment, or something in the settings cannot be.
     """
-    keep_experiment(experiment, directory)
+    check_experiment(experiment, directory)
     prepared = prepare(experiment, jobs=jobs, progress=progress)
     material = prepared.material
     folds = _folds(experiment, material.corpus, directory)
@@ -94,8 +101,9 @@ def cross_validate(
         for k in wanted:
             place = directory / "folds" / str(k)
             if not (place / "fold.json").exists():
-                outcome = run_one(material, folds.folds[k - 1], place, progress)
-                save_fold(place, k, outcome.best, outcome.last, outcome.labels, outcome.details)
+                with _alone(place):
+                    outcome = run_one(material, folds.folds[k - 1], place, progress)
+                    save_fold(place, k, outcome.best, outcome.last, outcome.labels, outcome.details)
             result = _write_result(prepared, folds, directory)
             bar.describe(f"accuracy {100 * result['figures']['best']['accuracy_mean']:.1f} %")
             bar.advance()
@@ -110,37 +118,77 @@ def train(
     Returns:
         What ``training.json`` holds: history, best epoch, accuracy on the tenth held out for validation.
     """
-    keep_experiment(experiment, directory)
-    prepared = prepare(experiment, jobs=jobs, progress=progress)
-    corpus = prepared.material.corpus
+    if experiment.system in ESTIMATORS:
+        raise BandwiseError(
+            f"{experiment.system} leaves no model to keep; cross-validate it with `bandwise crossval`"
+        )
+    check_experiment(experiment, directory)
     done = directory / "training.json"
     if done.exists():
-        summary: dict[str, Any] = read_json(done)
+        summary: dict[str, Any] = read_json(done, dict)
         return summary
-    group = None if experiment.group == "none" else experiment.group
-    fold = hold_out(corpus, seed=experiment.fold_seed, group=group)
-    outcome = _fold_trainer(experiment.system)(prepared.material, fold, directory, progress)
+    prepared = prepare(experiment, jobs=jobs, progress=progress)
+    corpus = prepared.material.corpus
+    path = directory / "folds.json"
+    if path.exists():  # the same tenth, also where the corpus has changed since
+        fold = Folds.load(path).folds[0]
+    else:
+        group = None if experiment.group == "none" else experiment.group
+        fold = hold_out(corpus, seed=experiment.fold_seed, group=group)
+        _keep(experiment, Folds((fold,), "a tenth held out for validation", group), directory)
+    with _alone(directory):
+        outcome = train_fold(prepared.material, fold, directory, progress)
     summary = {"tracks": {"train": len(fold.train), "valid": len(fold.valid)}, "genres": list(corpus.genres)}
     summary |= outcome.details | {"caveat": corpus.caveat, "left_out": [list(item) for item in prepared.left_out]}
     write_json(done, summary)
     return summary
 
 
-def keep_experiment(experiment: Experiment, directory: Path) -> None:
-    """Write ``experiment.json``, or check that a run being resumed is this one."""
+def check_experiment(experiment: Experiment, directory: Path) -> None:
+    """Check that a run being resumed is this one, and that its network can be built, before any work is done."""
+    if experiment.system not in ESTIMATORS:
+        resolve_config(experiment.system, None, experiment.size, **experiment.overrides)
     path = directory / "experiment.json"
-    described = experiment.model_dump(mode="json")
     if not path.exists():
-        write_json(path, described)
         return
-    earlier = read_json(path)
-    changed = [key for key in described if earlier.get(key) != described[key]]
-    if changed:
-        key = changed[0]
-        raise BandwiseError(
-            f"{directory} holds a run with {key} = {earlier.get(key)!r}, not {described[key]!r}; "
-            "choose another --out, or delete it to start anew"
-        )
+    earlier, now = (_flat(read_json(path, dict)), _flat(experiment.model_dump(mode="json")))
+    for key in now:
+        if key not in FREE_TO_CHANGE and earlier.get(key) != now[key]:
+            raise BandwiseError(
+                f"{directory} holds a run with {key} = {earlier.get(key)!r}, not {now[key]!r}; "
+                "choose another --out, or delete it to start anew"
+            )
+
+
+def _flat(settings: dict[str, Any]) -> dict[str, Any]:
+    recipe = settings.get("recipe")
+    nested = {f"recipe.{key}": value for key, value in recipe.items()} if isinstance(recipe, dict) else {}
+    return {key: value for key, value in settings.items() if key != "recipe"} | nested
+
+
+@contextmanager
+def _alone(place: Path) -> Iterator[None]:
+    """Keep a second command from training the same fold; this training's own other processes are none."""
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        yield
+        return
+    place.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(place / "lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise BandwiseError(f"another command is training in {place}; wait for it, or stop it") from None
+    try:
+        yield
+    finally:
+        lock.release()
+        (place / "lock").unlink(missing_ok=True)
+
+
+def _keep(experiment: Experiment, folds: Folds, directory: Path) -> None:
+    """Write what a resumed run must agree with. The folds come last: their presence says that both are there."""
+    write_json(directory / "experiment.json", experiment.model_dump(mode="json"))
+    folds.save(directory / "folds.json")
 
 
 def _folds(experiment: Experiment, corpus: Corpus, directory: Path) -> Folds:
@@ -149,7 +197,7 @@ def _folds(experiment: Experiment, corpus: Corpus, directory: Path) -> Folds:
         return make_folds(corpus, lists=path)
     group = None if experiment.group == "none" else experiment.group
     folds = make_folds(corpus, experiment.folds, seed=experiment.fold_seed, group=group, lists=experiment.fold_lists)
-    folds.save(path)
+    _keep(experiment, folds, directory)
     if corpus.content == "mel" and not folds.published:
         write_versions(folds, directory / MELON_LISTS)  # in the form that the authors' code reads
     return folds

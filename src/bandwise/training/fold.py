@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import time
 import warnings
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from typing import Any
 import lightning as L
 import numpy as np
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
@@ -27,7 +29,8 @@ from bandwise.progress import SILENT, Progress
 from bandwise.settings import Experiment
 from bandwise.splits import Fold
 from bandwise.store import FeatureStore
-from bandwise.training.callbacks import BestWeights, Recorder, validation_interval
+from bandwise.training.callbacks import Recorder, validation_interval
+from bandwise.training.checkpoints import AtomicCheckpoint, BestWeights, readable_checkpoint
 from bandwise.training.data import ClipBatches, CropBatches, EpochPlan
 from bandwise.training.module import GenreModule
 
@@ -88,17 +91,23 @@ def train_fold(material: Material, fold: Fold, directory: Path, progress: Progre
     if recipe.crops == "store" and mels != material.store.meta.width:
         raise BandwiseError(
             f"{experiment.system} takes {mels} mel bands but the {material.frontend!r} front end gives "
-            f"{material.store.meta.width}: choose another --frontend, or set mels={material.store.meta.width}"
+            f"{material.store.meta.width}: --set frontend=…, or --set overrides.mels={material.store.meta.width}"
         )
     model = build_model(config)
     module = GenreModule(model, recipe, len(genres), frontend_of(material))
     best, recorder = BestWeights(directory), Recorder(recipe, progress)
-    with _quiet():
-        trainer = _trainer(experiment, directory, [best, recorder])
+    try:
+        with _quiet():
+            trainer = _trainer(experiment, directory, [best, recorder])
+    except MisconfigurationException as error:
+        reason = " ".join(str(error).split())
+        raise BandwiseError(
+            f"accelerator = {experiment.accelerator}, devices = {experiment.devices}: {reason}"
+        ) from None
     if recipe.sync_batch_norm and trainer.world_size > 1 and trainer.strategy.root_device.type == "cpu":
         progress.warn("sync_batch_norm works on GPUs only: every CPU process keeps its own batch statistics")
     loaders = Loaders(material, fold, trainer.world_size, trainer.global_rank)
-    resume = directory / "resume.ckpt"
+    resume = readable_checkpoint(directory, progress)
     began = time.perf_counter()
     try:
         with _quiet():
@@ -106,9 +115,12 @@ def train_fold(material: Material, fold: Fold, directory: Path, progress: Progre
                 module,
                 loaders.train(),
                 loaders.clips(fold.valid),
-                ckpt_path=str(resume) if resume.exists() else None,
+                ckpt_path=str(resume) if resume else None,
                 weights_only=True,
             )
+    except SystemExit:  # Lightning's answer to Ctrl-C, after it has set the signal aside
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        raise KeyboardInterrupt from None
     finally:
         recorder.close()
     if experiment.logger == "wandb":  # else the next fold would be logged into this one's run
@@ -129,13 +141,13 @@ def train_fold(material: Material, fold: Fold, directory: Path, progress: Progre
             "parameters": sum(p.numel() for p in model.parameters()),
             "train_seconds": sum(figures.seconds for figures in recorder.history),
             "seconds_this_session": seconds,
-            "device": _device_name(),
+            "device": _device_name(trainer.strategy.root_device),
             "precision": recipe.precision,
         },
     )
     trainer.strategy.barrier()  # nobody still reads what goes away now
     if trainer.is_global_zero:
-        resume.unlink(missing_ok=True)
+        (directory / "resume.ckpt").unlink(missing_ok=True)
         best.path.unlink(missing_ok=True)
     return outcome
 
@@ -212,6 +224,7 @@ def _trainer(experiment: Experiment, directory: Path, callbacks: list[Callback])
         enable_progress_bar=False,
         enable_model_summary=False,
         default_root_dir=directory,
+        plugins=[AtomicCheckpoint()],
     )
 
 
@@ -220,7 +233,8 @@ def _logger(name: str, directory: Path) -> Any:
         return False
     from lightning.pytorch import loggers
 
-    label = f"{directory.parent.parent.name}-{directory.name}"
+    folder = directory.resolve()
+    label = f"{folder.parent.parent.name}-{folder.name}" if folder.parent.name == "folds" else folder.name
     try:
         if name == "mlflow":
             # One database for all folds: MLflow keeps the first it opens for the whole process.
@@ -256,9 +270,9 @@ def _describe(material: Material) -> dict[str, Any]:
     }
 
 
-def _device_name() -> str:
-    if torch.cuda.is_available():
-        return str(torch.cuda.get_device_name())
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return str(torch.cuda.get_device_name(device))
     return f"CPU, {torch.get_num_threads()} threads"
 
 

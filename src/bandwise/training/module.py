@@ -58,6 +58,6 @@ class GenreModule(L.LightningModule):
         self.valid_loss.update(nn.functional.nll_loss(p.clamp(min=1e-12).log(), y), weight=len(y))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Give Adam (weight decay in the gradient, as published) or AdamW; ``Schedule`` sets the rate."""
+        """Give Adam (weight decay in the gradient, as published) or AdamW; ``Recorder`` sets the rate."""
         kind = torch.optim.Adam if self.recipe.optimizer == "adam" else torch.optim.AdamW
         return kind(self.model.parameters(), lr=self.recipe.lr, weight_decay=self.recipe.weight_decay)

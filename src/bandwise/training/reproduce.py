@@ -35,6 +35,11 @@ class Line:
     remark: str
 
     @property
+    def is_network(self) -> bool:
+        """Whether this version can run the row; #1 to #3 are figures of other publications."""
+        return self.row.row >= FIRST_NETWORK
+
+    @property
     def accuracy(self) -> float | None:
         """Mean over folds, best weights by validation."""
         return None if self.result is None else float(self.result["figures"]["best"]["accuracy_mean"])

@@ -52,7 +52,10 @@ def retest(
             if not (done.parent / "config.json").exists():
                 raise BandwiseError(f"{run} is a run of {earlier['system']}, which has no network to test again")
             fold = folds.folds[k - 1]
-            model = load_bundle(done.parent).model
+            bundle = load_bundle(done.parent)
+            if bundle.labels != material.corpus.genres:
+                raise BandwiseError(f"{done.parent} was trained on other genres than {experiment.corpus} has now")
+            model = bundle.model
             module = GenreModule(model, experiment.recipe, len(material.corpus.genres), frontend_of(material))
             probabilities = predict(module, Loaders(material, fold), fold.test)
             place = directory / "folds" / str(k)
