@@ -138,7 +138,8 @@ def section(title: str, words: str, results: list[dict]) -> str:
 
 
 def networks_device(results: list[dict]) -> str:
-    return next(r["cost"]["device"] for r in results if r["cost"]["parameters"])
+    device = next(r["cost"]["device"] for r in results if r["cost"]["parameters"])
+    return device.replace("1 threads", "one thread")
 
 
 def make() -> str:

@@ -273,7 +273,7 @@ def _describe(material: Material) -> dict[str, Any]:
 def _device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return str(torch.cuda.get_device_name(device))
-    return f"CPU, {torch.get_num_threads()} threads"
+    return f"CPU, threads: {torch.get_num_threads()}"
 
 
 @contextmanager
