@@ -12,10 +12,11 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as RichProgress
-from rich.progress import TimeRemainingColumn as Remaining
+from rich.progress import Task as RichTask
 from rich.table import Table
+from rich.text import Text
 
 from bandwise.progress import Task
 
@@ -26,33 +27,60 @@ err = Console(stderr=True, highlight=False, soft_wrap=True, quiet=_QUIET)
 PLAIN_EVERY = 30.0  # seconds between two lines where nothing can be redrawn
 
 
+class _Clock:
+    """Counts, and estimates the time left from all that was done since it was started."""
+
+    def __init__(self, total: int | None) -> None:
+        self.total, self.done, self.skipped = total, 0, 0
+        self.began = self.last = time.monotonic()
+
+    def advance(self, steps: int) -> None:
+        self.last = time.monotonic()
+        if self.done == 0 and self.last - self.began < 1:
+            self.skipped = steps if steps > 1 else 0  # what an earlier run had done does not count for the rate
+        self.done += steps
+
+    def left(self) -> float | None:
+        """Seconds, or ``None`` where nothing can be said yet."""
+        fresh = self.done - self.skipped
+        if not self.total or fresh < 1 or self.done >= self.total:
+            return None
+        left = (self.last - self.began) / fresh * (self.total - self.done)
+        return max(0.0, left - (time.monotonic() - self.last))
+
+
 class _BarTask:
-    def __init__(self, bars: RichProgress, number: Any, name: str) -> None:
-        self.bars, self.number, self.name = bars, number, name
+    def __init__(self, bars: RichProgress, number: Any, name: str, clock: _Clock) -> None:
+        self.bars, self.number, self.name, self.clock = bars, number, name, clock
 
     def advance(self, steps: int = 1) -> None:
+        self.clock.advance(steps)
         self.bars.advance(self.number, steps)
 
     def describe(self, text: str) -> None:
         self.bars.update(self.number, description=f"{self.name} [dim]{escape(text)}[/dim]")
 
 
+class _Left(ProgressColumn):
+    """The time left; rich's own forgets everything older than half a minute, and a fold takes longer."""
+
+    def render(self, task: RichTask) -> Text:
+        left = task.fields["clock"].left()
+        return Text("" if left is None else f"{duration(left)} left", style="cyan")
+
+
 class _LineTask:
-    """Says from time to time how far it is, with an estimate of the time left."""
+    """Says from time to time how far it is."""
 
     def __init__(self, name: str, total: int | None, unit: str) -> None:
         self.name, self.total, self.unit = name, total, unit
-        self.done, self.text, self.began = 0, "", time.monotonic()
-        self.first = 0
-        self.said = self.began
+        self.clock, self.text = _Clock(total), ""
+        self.said = self.clock.began
 
     def advance(self, steps: int = 1) -> None:
-        now = time.monotonic()
-        if self.done == 0 and steps > 1 and now - self.began < 1:
-            self.first = steps  # what was done before we came does not count for the rate
-        self.done += steps
-        if now - self.said >= PLAIN_EVERY:
-            self.said = now
+        self.clock.advance(steps)
+        if time.monotonic() - self.said >= PLAIN_EVERY:
+            self.said = time.monotonic()
             self.say()
 
     def describe(self, text: str) -> None:
@@ -60,13 +88,10 @@ class _LineTask:
 
     def say(self) -> None:
         of = f" of {self.total}" if self.total else ""
-        left = ""
-        fresh = self.done - self.first
-        if self.total and fresh > 0 and self.done < self.total:
-            seconds = (time.monotonic() - self.began) / fresh * (self.total - self.done)
-            left = f", about {duration(seconds)} left"
+        seconds = self.clock.left()
+        left = "" if seconds is None else f", about {duration(seconds)} left"
         text = f" ({self.text})" if self.text else ""
-        err.print(f"{self.name}: {self.done}{of} {self.unit}{left}{text}", soft_wrap=True, markup=False)
+        err.print(f"{self.name}: {self.clock.done}{of} {self.unit}{left}{text}", soft_wrap=True, markup=False)
 
 
 class ConsoleProgress:
@@ -86,13 +111,14 @@ class ConsoleProgress:
         if self._bars is None:
             self._bars = RichProgress(
                 SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-                TimeElapsedColumn(), TextColumn("[dim]left[/dim]"), Remaining(), console=err, transient=True,
+                TimeElapsedColumn(), _Left(), console=err, transient=True,
             )  # fmt: skip
             self._bars.start()
-        number = self._bars.add_task(name, total=total)
+        clock = _Clock(total)
+        number = self._bars.add_task(name, total=total, clock=clock)
         self._open += 1
         try:
-            yield _BarTask(self._bars, number, name)
+            yield _BarTask(self._bars, number, name, clock)
         finally:
             self._open -= 1
             self._bars.remove_task(number)
