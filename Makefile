@@ -1,7 +1,6 @@
 # `make demo` and `make test` work from a fresh clone on Debian 12 and its relatives; nothing needs to be there before.
 PYTHON ?= python3
 BIN := .venv/bin
-export OMP_WAIT_POLICY = PASSIVE
 
 .PHONY: demo test test-fast lint check-types clean lock help programs
 .NOTPARALLEL:
