@@ -30,7 +30,7 @@ the machines that build this project.
 Ten genres, so chance is 10 %. The accuracy is the mean over folds ± its standard deviation, with the weights of the best
 validation epoch; in brackets Student's 95 % interval of that mean. *Last epoch* is the same without choosing.
 *Against* is the difference, fold by fold, to the first network of the table with its own 95 % interval: where that
-interval holds 0, these folds do not tell the two apart.
+interval holds 0, these folds do not tell the two apart. Training times are of a machine that was busy with other work.
 """
 
 TAIL = """
@@ -84,11 +84,12 @@ def table(results: list[dict]) -> str:
     for r in results:
         best, last = r["figures"]["best"], r["figures"]["last"]
         low, high = best["accuracy_interval"]
+        trained = bool(r["per_fold"][0]["history"])  # else an estimator, or weights tested again
         parameters = f"{r['cost']['parameters']:,}" if r["cost"]["parameters"] else "–"
         lines.append(
             f"| {name(r)} | {parameters} | {percent(best['accuracy_mean'])} ± {percent(best['accuracy_sd'])} "
-            f"[{percent(low)}, {percent(high)}] | {percent(last['accuracy_mean']) if r in networks else '–'} | "
-            f"{best['macro_f1']:.3f} | {against(r, base)} | {minutes(r['cost']['train_seconds'])} |"
+            f"[{percent(low)}, {percent(high)}] | {percent(last['accuracy_mean']) if trained else '–'} | "
+            f"{best['macro_f1']:.3f} | {against(r, base)} | {minutes(r['cost']['train_seconds']) if trained or r not in networks else '–'} |"
         )
     return "\n".join(lines)
 
