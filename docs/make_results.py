@@ -95,7 +95,7 @@ def table(results: list[dict]) -> str:
 
 
 def name(result: dict) -> str:
-    label = f"`{result['experiment']['system']}`"
+    label = f"`{ORDER[rank(result)[0]]}`"
     recipe = result["experiment"]["recipe"]
     if recipe["crops"] == "wave":
         label += ", crops cut from the wave"
@@ -125,7 +125,11 @@ ORDER = ("mfcc-svm", "ecapa", "ecapa-ccs-s512-c1024", "ecapa-ccs-fsa-s512-c1024"
 
 def rank(result: dict) -> tuple:
     recipe = result["experiment"]["recipe"]
-    return ORDER.index(result["experiment"]["system"].replace("#16", ORDER[3])), recipe["crops"], recipe["test"]
+    return (
+        ORDER.index(result["experiment"]["system"].replace("#16", ORDER[3])),
+        recipe["crops"],
+        recipe["test"] == "crops",
+    )
 
 
 def section(title: str, words: str, results: list[dict]) -> str:
