@@ -47,6 +47,11 @@ python docs/make_results.py --add runs/groove-ecapa groove-ecapa
 `tiny` (channels, attention and SE widths divided by 16), because two CPU cores are what trains them here. The learning
 rate was chosen by looking at the validation part of one fold, for ECAPA; nothing else was tuned.
 
+The line *crops cut from the wave* is the published way of cropping, beside bandwise's own, crops of stored frames, on the
+same folds: the price of that deviation ([all deviations](paper.md)). It is
+`--system ecapa --set recipe.crops=wave`. The lines *tested on 16 crops* are row #16's rule on the weights of the line
+above: `bandwise evaluate runs/style-ecapa-ccs-fsa --test crops --test-crops 16`.
+
 ## What is missing
 
 The full size, GTZAN and Melon wait for a GPU and for somebody who has the data:
