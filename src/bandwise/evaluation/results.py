@@ -139,13 +139,9 @@ def protocol_differences(experiment: Experiment, corpus: Corpus, folds: Folds) -
         differences.append(f"front end {experiment.frontend or corpus.frontend} instead of {frontend}")
     if experiment.size != "full":
         differences.append(f"size {experiment.size}")
-    if experiment.system == row.system and row.epochs is not None:
-        # A name that occurs in both tables is the GTZAN form; #23 and #25 have another Last-Conv.
-        mine, theirs = (vars(resolve_config(name, row.classes)) for name in (row.system, row.name))
-        unlike = [k for k in theirs if theirs[k] is not None and mine[k] != theirs[k] and k != "last_conv_width"]
-        widths = [getattr(resolve_config(name), "aggregation_width", None) for name in (row.system, row.name)]
-        if unlike or widths[0] != widths[1]:
-            differences.append(f"the network is not that of {row.name}: use --system '{row.name}'")
+    # A name that occurs in both tables is the GTZAN form; #23 and #25 have another Last-Conv.
+    if experiment.system == row.system and row.epochs is not None and _network(row.system) != _network(row.name):
+        differences.append(f"the network is not that of {row.name}: use --system '{row.name}'")
     if experiment.overrides:
         differences.append("model settings: " + ", ".join(f"{k}={v}" for k, v in experiment.overrides.items()))
     if row.epochs is not None:
@@ -154,6 +150,12 @@ def protocol_differences(experiment: Experiment, corpus: Corpus, folds: Folds) -
         if changed:
             differences.append("recipe: " + ", ".join(f"{k}={v}" for k, v in changed.items()))
     return differences
+
+
+def _network(name: str) -> dict[str, Any]:
+    """Describe the network behind a name, with what its configuration leaves to be derived."""
+    config = resolve_config(name, num_classes=2)
+    return vars(config) | {"last_conv_width": getattr(config, "aggregation_width", None)}
 
 
 def environment() -> dict[str, Any]:
