@@ -261,8 +261,6 @@ def _changes(config: Path | None, sets: list[str] | None, **given: Any) -> dict[
     from bandwise.settings import load_yaml, merge
 
     changes = load_yaml(config) if config else {}
-    if changes.get("recipe") == "paper":  # a way to say the default aloud
-        del changes["recipe"]
     for item in sets or []:
         key, equals, text = item.partition("=")
         if not equals:

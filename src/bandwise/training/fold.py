@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -63,11 +64,14 @@ class Material:
     frontend: str
     store: FeatureStore
 
+    @cached_property
+    def _classes(self) -> dict[str, int]:
+        number = {genre: i for i, genre in enumerate(self.corpus.genres)}
+        return {track.id: number[track.genre] for track in self.corpus.tracks}
+
     def labels(self, ids: tuple[str, ...]) -> NDArray[np.int64]:
         """Give the classes of tracks, int64 (N,)."""
-        number = {genre: i for i, genre in enumerate(self.corpus.genres)}
-        genre = {track.id: track.genre for track in self.corpus.tracks}
-        return np.array([number[genre[i]] for i in ids], dtype=np.int64)
+        return np.array([self._classes[i] for i in ids], dtype=np.int64)
 
 
 def train_fold(material: Material, fold: Fold, directory: Path, progress: Progress = SILENT) -> Outcome:
@@ -87,10 +91,9 @@ def train_fold(material: Material, fold: Fold, directory: Path, progress: Progre
     L.seed_everything(recipe.seed, verbose=False)
     genres = material.corpus.genres
     config = resolve_config(experiment.system, len(genres), experiment.size, **experiment.overrides)
-    mels = getattr(config, "mels", None)
-    if recipe.crops == "store" and mels != material.store.meta.width:
+    if recipe.crops == "store" and config.mels != material.store.meta.width:
         raise BandwiseError(
-            f"{experiment.system} takes {mels} mel bands but the {material.frontend!r} front end gives "
+            f"{experiment.system} takes {config.mels} mel bands but the {material.frontend!r} front end gives "
             f"{material.store.meta.width}: --set frontend=…, or --set overrides.mels={material.store.meta.width}"
         )
     model = build_model(config)
